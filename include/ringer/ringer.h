@@ -1,0 +1,214 @@
+/*
+ * ringer.h - the C API of libringer: virtual machines for hosts without virtualization hardware.
+ *
+ * A machine is created from a configuration, loaded with a kernel, and run until it ends.  While
+ * ringer_run() runs, it calls back for console output and for file descriptors that the caller
+ * watches; from such a callback, or with the machine stopped, registers and memory may be read and
+ * written.  One machine belongs to one thread; several machines may live in one process.  Only
+ * ringer_stop() may be called from any thread and from a signal handler.
+ *
+ * Functions that can fail return 0 or a negative errno, and leave a line for people, without a
+ * newline, in ringer_error(machine).  See examples/hello.c.
+ */
+#ifndef RINGER_RINGER_H
+#define RINGER_RINGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RINGER_API __attribute__((visibility("default")))
+
+struct ringer; /* a machine */
+
+/* ------------------------------------------------------------------ configuration */
+
+enum ringer_protocol {
+    RINGER_PROTOCOL_AUTO,      /* found out from the kernel file */
+    RINGER_PROTOCOL_LINUX,     /* bzImage, 64-bit boot protocol (32-bit for kernels without it) */
+    RINGER_PROTOCOL_VMLINUX,   /* the vmlinux inside a bzImage, entered directly */
+    RINGER_PROTOCOL_PVH,       /* ELF with a PVH note */
+    RINGER_PROTOCOL_MULTIBOOT, /* Multiboot 1 */
+    RINGER_PROTOCOL_ELF,       /* plain ELF64 or ELF32 */
+};
+
+/* Receives what the guest sends on a serial port or the debug console. */
+typedef void ringer_output_fn(void *context, const void *bytes, size_t size);
+
+#define RINGER_SERIAL_PORTS 2
+
+/* Start from RINGER_CONFIG_DEFAULT; strings are copied. */
+struct ringer_config {
+    uint64_t memory_bytes;  /* default 512 MiB; a multiple of 4096 */
+    unsigned cpus;          /* default 1 */
+    const char *engine;     /* "auto" (default), "interp" */
+    bool icount;            /* virtual time from the instruction count: runs are repeatable */
+    bool debug_exit;        /* isa-debug-exit at port 0xf4 */
+    bool debug_console;     /* debug console at port 0xe9 */
+    const char *trace;      /* comma-separated: exits, exceptions, interrupts, io, or NULL */
+    FILE *trace_file;       /* NULL: standard error */
+
+    struct {
+        /* "none", "pty", "file:PATH", "unix:PATH" (a listening socket), or "callback". */
+        const char *backend;
+        ringer_output_fn *output; /* for "callback" */
+        void *context;
+    } serial[RINGER_SERIAL_PORTS];
+    ringer_output_fn *debug_output; /* NULL: standard error */
+    void *debug_context;
+};
+
+RINGER_API extern const struct ringer_config RINGER_CONFIG_DEFAULT;
+
+/* ------------------------------------------------------------------ life of a machine */
+
+/* Creates the machine and its vCPU processes, stopped.  On failure *machine is NULL and, if error
+ * is not NULL, the reason is written there. */
+RINGER_API int ringer_create(const struct ringer_config *config, struct ringer **machine,
+                             char *error, size_t error_size);
+
+/* Puts a kernel into memory and sets the vCPUs to its entry.  Paths may be NULL: without a kernel
+ * the built-in guest is loaded.  -EINVAL with a line naming the file where something is wrong with
+ * it; nothing has been started then. */
+RINGER_API int ringer_load(struct ringer *machine, enum ringer_protocol protocol,
+                           const char *kernel_path, const char *initrd_path,
+                           const char *command_line);
+
+enum ringer_exit_reason {
+    RINGER_EXIT_POWER_OFF,    /* the guest powered itself off */
+    RINGER_EXIT_RESET,        /* the guest reset itself (keyboard controller, ACPI, port 0xcf9) */
+    RINGER_EXIT_DEBUG,        /* isa-debug-exit: code is what the guest wrote */
+    RINGER_EXIT_TRIPLE_FAULT, /* a fault that could not be delivered */
+    RINGER_EXIT_STOPPED,      /* ringer_stop() */
+    RINGER_EXIT_FAILURE,      /* Ringer itself failed; ringer_error() has the reason */
+};
+
+struct ringer_exit {
+    enum ringer_exit_reason reason;
+    unsigned cpu;  /* where it happened, if on a vCPU */
+    uint32_t code; /* RINGER_EXIT_DEBUG */
+};
+
+/* Runs until the machine ends or is stopped.  After RINGER_EXIT_STOPPED it may be run again. */
+RINGER_API int ringer_run(struct ringer *machine, struct ringer_exit *exit);
+
+/* Makes ringer_run() return RINGER_EXIT_STOPPED soon.  Any thread; async-signal-safe. */
+RINGER_API void ringer_stop(struct ringer *machine);
+
+/* From a callback: hold the guest between two instructions, and let it go again.  ringer_run() goes
+ * on serving callbacks meanwhile. */
+RINGER_API int ringer_pause(struct ringer *machine);
+RINGER_API int ringer_resume(struct ringer *machine);
+RINGER_API bool ringer_is_paused(const struct ringer *machine);
+
+/* Ends the vCPU processes and frees everything.  NULL is harmless. */
+RINGER_API void ringer_destroy(struct ringer *machine);
+
+/* The last failure's reason; valid until the next call. */
+RINGER_API const char *ringer_error(const struct ringer *machine);
+
+RINGER_API const char *ringer_version(void);
+
+/* ------------------------------------------------------------------ console and event loop */
+
+/* Gives the guest bytes on a serial port.  Returns how many were taken; for the rest, wait for the
+ * ready callback. */
+RINGER_API size_t ringer_serial_input(struct ringer *machine, unsigned port, const void *bytes,
+                                      size_t size);
+RINGER_API void ringer_serial_on_ready(struct ringer *machine, unsigned port,
+                                       void (*ready)(void *context), void *context);
+
+/* Where a back end can be found: the name of a pty, the path of a socket; NULL if nowhere. */
+RINGER_API const char *ringer_serial_path(const struct ringer *machine, unsigned port);
+
+/* Calls readable(context) from ringer_run() whenever fd can be read or has ended.  NULL stops it. */
+RINGER_API int ringer_watch_fd(struct ringer *machine, int fd, void (*readable)(void *context),
+                               void *context);
+
+/* ------------------------------------------------------------------ registers and memory */
+
+struct ringer_segment {
+    uint64_t base;
+    uint32_t limit;
+    uint16_t selector;
+    uint16_t attributes; /* as in a descriptor: type, S, DPL, P in bits 0-7; AVL, L, D/B, G in 12-15 */
+};
+
+struct ringer_table {
+    uint64_t base;
+    uint16_t limit;
+};
+
+enum { RINGER_RAX, RINGER_RCX, RINGER_RDX, RINGER_RBX, RINGER_RSP, RINGER_RBP, RINGER_RSI,
+       RINGER_RDI, RINGER_R8, RINGER_R15 = 15 };
+enum { RINGER_ES, RINGER_CS, RINGER_SS, RINGER_DS, RINGER_FS, RINGER_GS, RINGER_LDTR, RINGER_TR,
+       RINGER_SEGMENTS };
+
+struct ringer_registers {
+    uint64_t gpr[16]; /* RINGER_RAX ... */
+    uint64_t rip, rflags;
+    struct ringer_segment segment[RINGER_SEGMENTS];
+    struct ringer_table gdtr, idtr;
+    uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0;
+    uint64_t dr[8];
+    uint64_t instructions; /* executed so far by this vCPU; not settable */
+    bool halted;           /* not settable */
+};
+
+/* The guest must be stopped or paused. */
+RINGER_API int ringer_get_registers(struct ringer *machine, unsigned cpu,
+                                    struct ringer_registers *registers);
+RINGER_API int ringer_set_registers(struct ringer *machine, unsigned cpu,
+                                    const struct ringer_registers *registers);
+
+/* Guest-physical memory.  -EFAULT, and nothing copied, unless all of it is RAM. */
+RINGER_API int ringer_read_memory(struct ringer *machine, uint64_t gpa, void *buffer, size_t size);
+RINGER_API int ringer_write_memory(struct ringer *machine, uint64_t gpa, const void *buffer,
+                                   size_t size);
+
+/* Through the page tables of a vCPU, without touching accessed and dirty bits.  -EFAULT where a
+ * page is not mapped to RAM. */
+RINGER_API int ringer_read_virtual(struct ringer *machine, unsigned cpu, uint64_t gva, void *buffer,
+                                   size_t size);
+
+/* ------------------------------------------------------------------ looking inside */
+
+/* Disassembles the instruction at gva in the vCPU's current mode, as text.  Returns its length in
+ * bytes, or -EFAULT (not mapped), -EILSEQ (undefined: text says so). */
+RINGER_API int ringer_disassemble(struct ringer *machine, unsigned cpu, uint64_t gva, char *text,
+                                  size_t text_size);
+
+/* Calls each(context, ...) for each run of equally mapped pages of a vCPU, in address order. */
+RINGER_API int ringer_walk_mappings(struct ringer *machine, unsigned cpu,
+                                    void (*each)(void *context, uint64_t gva, uint64_t size,
+                                                 uint64_t gpa, bool writable, bool user,
+                                                 bool executable),
+                                    void *context);
+
+struct ringer_exit_count { /* how often, why */
+    const char *name;
+    uint64_t count;
+};
+
+struct ringer_stats {
+    uint64_t instructions;
+    double seconds;           /* since ringer_run() was first called */
+    uint64_t tlb_misses;
+    uint64_t interrupts;      /* external, delivered */
+    uint64_t faults[32];      /* by vector */
+    struct ringer_exit_count exits[16]; /* ends with name == NULL */
+    uint64_t resident_bytes;  /* Ringer's own, all processes, without the guest's RAM */
+};
+
+RINGER_API int ringer_get_stats(struct ringer *machine, struct ringer_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * device.h - what a device is plugged into.
+ *
+ * A device is one file with one exported constructor.  The constructor adds its regions to the map,
+ * and gives back a struct device by which the machine resets and destroys it.  A device knows the
+ * bus, the clock and its own lines; never a CPU or an engine.
+ */
+#ifndef DEV_DEVICE_H
+#define DEV_DEVICE_H
+
+#include "base/timer.h"
+#include "bus/irq.h"
+#include "bus/region.h"
+
+enum power_event {
+    POWER_OFF,        /* ACPI S5 */
+    POWER_RESET,      /* i8042, ACPI reset register, port 0xcf9, port 0x92 */
+    POWER_DEBUG_EXIT, /* isa-debug-exit; code is what the guest wrote */
+};
+
+/* The slot: everything that the machine lends to a device.  Outlives the device. */
+struct slot {
+    struct bus_map *bus;
+    struct timer_queue *timers;
+    void (*power)(void *context, enum power_event event, u32 code);
+    void *power_context;
+};
+
+struct device {
+    const char *name;
+    void (*reset)(struct device *device);   /* to its power-on state; lines low */
+    void (*destroy)(struct device *device); /* frees; removes its regions from the map */
+};
+
+static inline void device_destroy(struct device *device)
+{
+    if (device) {
+        device->destroy(device);
+    }
+}
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * mem.h - guest-physical RAM.
+ *
+ * RAM is one memfd, mapped whole and at the same address in every process of the VM:
+ *
+ *      gpa 0 .......... low_size        RAM (without the VGA window, 0xa0000 to 0xbffff)
+ *      low_size ....... 4 GiB           no RAM: MMIO
+ *      4 GiB .......... + high_size     the rest of RAM
+ *
+ * low_size is at most MEM_LOW_MAX, so the 32-bit hole is at least 1 GiB.  The file holds the two
+ * parts one after the other: file offset of a gpa above 4 GiB is gpa - 4 GiB + low_size.
+ */
+#ifndef MEM_MEM_H
+#define MEM_MEM_H
+
+#include "base/types.h"
+
+#define MEM_LOW_MAX    0xc0000000ull
+#define MEM_HIGH_START 0x100000000ull
+#define MEM_VGA_START  0xa0000ull
+#define MEM_VGA_END    0xc0000ull
+
+/* Bits of struct mem's page_flags. */
+enum {
+    MEM_PAGE_CODE = 1 << 0, /* a vCPU holds decoded instructions of this page: stores are watched */
+};
+
+struct mem {
+    u8 *base; /* hva of the RAM file */
+    u64 low_size, high_size;
+    u8 *page_flags; /* a byte of MEM_PAGE_* for each page of the RAM file */
+};
+
+/* Offset of gpa in the RAM file, or -1 where there is no RAM. */
+static inline s64 mem_offset(const struct mem *m, gpa_t gpa)
+{
+    if (gpa < m->low_size) {
+        return gpa - MEM_VGA_START < MEM_VGA_END - MEM_VGA_START ? -1 : (s64)gpa;
+    }
+    if (gpa - MEM_HIGH_START < m->high_size) {
+        return (s64)(gpa - MEM_HIGH_START + m->low_size);
+    }
+    return -1;
+}
+
+/* The hva of the page that holds gpa (plus the offset in it), or NULL where there is no RAM.  Good
+ * to the end of that 4 KiB page and no further. */
+static inline u8 *mem_ptr(const struct mem *m, gpa_t gpa)
+{
+    s64 offset = mem_offset(m, gpa);
+    return offset < 0 ? NULL : m->base + offset;
+}
+
+/* Copy between RAM and a buffer.  False, and nothing copied, unless the whole of [gpa, gpa + size)
+ * is RAM.  For the board, the boot loaders and the API: the vCPU's own accesses go through mmu/. */
+bool mem_read(const struct mem *m, gpa_t gpa, void *buffer, u64 size);
+bool mem_write(const struct mem *m, gpa_t gpa, const void *buffer, u64 size);
+
+/* The hva of [gpa, gpa + size) if it is RAM in one piece, else NULL. */
+u8 *mem_range(const struct mem *m, gpa_t gpa, u64 size);
+
+#endif
