@@ -1,0 +1,62 @@
+# What a person types.  Each target does its own set-up; underneath are Meson and Ninja.
+#
+#   RUN_ARGS='-m 1G'        more options for `make run`
+#   FUZZ=decode SECONDS=60  which fuzzer, how long, for `make fuzz`
+#   CC=clang                another compiler, in a fresh build directory
+
+BUILD      = build
+BUILD_FUZZ = build-fuzz
+FUZZ       = all
+SECONDS    = 30
+RUN_ARGS   =
+APPEND     = console=ttyS0
+
+.DEFAULT_GOAL := all
+.PHONY: all run check bench fuzz format clean guest install help configure
+
+all: configure
+	@ninja -C $(BUILD)
+
+help:
+	@echo 'make           build build/ringer and libringer'
+	@echo 'make run       boot Debian Linux in Ringer (RUN_ARGS adds options)'
+	@echo 'make check     all tests'
+	@echo 'make bench     speed and memory, as figures'
+	@echo 'make fuzz      fuzz (FUZZ=boot|decode|devices, SECONDS=30)'
+	@echo 'make format    lay out the C sources with clang-format'
+	@echo 'make guest     only the kernel and initramfs of make run, in build/guest'
+	@echo 'make install   install, by default below /usr/local (DESTDIR works)'
+	@echo 'make clean     remove what was built; downloads stay in ~/.cache/ringer'
+
+configure:
+	@tools/setup.sh build
+	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD)
+
+run: all guest
+	@$(BUILD)/ringer run --protocol vmlinux -k $(BUILD)/guest/vmlinuz \
+	    -i $(BUILD)/guest/initramfs.cpio -a '$(APPEND)' $(RUN_ARGS)
+
+guest:
+	@tools/guest.sh $(BUILD)/guest
+
+check: guest
+	@tools/check.sh $(BUILD) $(BUILD_FUZZ)
+
+bench: all guest
+	@bench/run.sh $(BUILD)
+
+fuzz:
+	@tools/setup.sh build check fuzz
+	@[ -e $(BUILD_FUZZ)/build.ninja ] || tools/configure_fuzz.sh $(BUILD_FUZZ)
+	@ninja -C $(BUILD_FUZZ)
+	@tests/fuzz/run_fuzzer.py --build $(BUILD_FUZZ) --keep --seconds $(SECONDS) $(FUZZ)
+
+format:
+	@tools/setup.sh format
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-14 -i
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf $(BUILD) $(BUILD_FUZZ)
