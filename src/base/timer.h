@@ -18,6 +18,7 @@ struct timer {
     u64 deadline_ns;
     void (*fire)(void *arg);
     void *arg;
+    u64 armed_in_run; /* queue->run when it was armed */
     bool armed;
 };
 
@@ -25,6 +26,7 @@ struct timer_queue {
     u64 (*clock_ns)(void *clock); /* monotonic, starts near 0 at power-on */
     void *clock;
     struct timer *first;
+    u64 run; /* counts timer_queue_run(): what a callback arms waits for the next one */
 };
 
 void timer_init(struct timer *t, struct timer_queue *queue, void (*fire)(void *arg), void *arg);

@@ -1,0 +1,47 @@
+/*
+ * engine.h - which executor runs which mode of the guest, and cpu_run() over them.
+ *
+ * An engine is one const table and one row in engine.c.
+ */
+#ifndef EXEC_ENGINE_H
+#define EXEC_ENGINE_H
+
+#include "cpu/cpu.h"
+
+enum cpu_exit {
+    EXIT_PAUSED,   /* INBOX_PAUSE was posted; it is cleared */
+    EXIT_HALTED,   /* nothing to do until attention: HLT, waiting for SIPI */
+    EXIT_SHUTDOWN, /* triple fault */
+    EXIT_LIMIT,    /* cpu->icount has reached the limit given */
+};
+
+struct engine {
+    const char *name;
+    const char *summary;
+    /* Mandatory.  Execute until cpu->icount reaches limit (at once exact), attention is raised, a
+     * fault is pending, activity changes, or an instruction asks for it; the caller then looks
+     * why.  Registers belong to the executor while it runs, and are in *cpu when it returns. */
+    void (*execute)(struct cpu *cpu, u64 limit);
+};
+
+extern const struct engine engines[];
+extern const unsigned engine_count;
+
+/* NULL if there is no such engine; "auto" names the best one. */
+const struct engine *engine_find(const char *name);
+
+/*
+ * Run one vCPU, delivering faults and interrupts, until one of enum cpu_exit.  The guest's FPU and
+ * vector registers are in the host's from entry to return: no caller may rely on its own.
+ */
+enum cpu_exit cpu_run(struct cpu *cpu, const struct engine *engine, u64 icount_limit);
+
+/* Bytes of arena that a vCPU's executors want, and their initialization in such a piece (aligned to
+ * 4096, zeroed, readable, writable and executable in the vCPU's process).  Sets cpu->exec. */
+size_t exec_size(void);
+void exec_init(struct cpu *cpu, void *memory);
+
+/* Drop everything decoded, as after a change of RAM from outside. */
+void exec_flush(struct cpu *cpu);
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * access.h - an op's memory operand: its address, and loads and stores.
+ *
+ * The first lines of each function are the fast path, all inline: 64-bit flat addressing and a hit in
+ * the soft TLB.  Everything else is in access.c.
+ */
+#ifndef EXEC_INTERPRET_ACCESS_H
+#define EXEC_INTERPRET_ACCESS_H
+
+#include "exec/interpret/op.h"
+
+typedef u8 __attribute__((may_alias)) u8_alias;
+typedef u16 __attribute__((may_alias, aligned(1))) u16_alias;
+typedef u32 __attribute__((may_alias, aligned(1))) u32_alias;
+typedef u64 __attribute__((may_alias, aligned(1))) u64_alias;
+
+/* The effective address (offset in its segment), cut to the address size: what LEA gives. */
+static inline u64 effective_address(const struct cpu *cpu, const struct op *op)
+{
+    u64 ea = cpu->gpr[op->base] + (cpu->gpr[op->index] << op->scale) + (u64)(s64)op->disp;
+    if (unlikely(op->ea & (EA_ADDRESS_32 | EA_ADDRESS_16))) {
+        ea &= op->ea & EA_ADDRESS_32 ? 0xffffffff : 0xffff;
+    }
+    return ea;
+}
+
+/* Offset to linear address, with all checks of a segment that 16- and 32-bit modes make; access is
+ * ACCESS_READ or ACCESS_WRITE.  In 64-bit mode it adds FS and GS bases and checks that the result is
+ * canonical.  False: #GP or #SS is pending. */
+bool linear_address(struct cpu *cpu, unsigned segment, u64 offset, unsigned size, unsigned access,
+                    gva_t *gva);
+
+/* access bits (ACCESS_USER, ACCESS_AC) for an explicit access at the current CPL. */
+static inline unsigned access_privilege(const struct cpu *cpu)
+{
+    return cpu->cpl == 3 ? ACCESS_USER : cpu->rflags & RFLAGS_AC ? ACCESS_AC : 0;
+}
+
+/* The slow paths: canonical and alignment checks, TLB misses, page crossings, MMIO, watchpoints.
+ * gva is linear.  size is up to 4096.  False: an exception is pending and nothing was written. */
+bool load_slow(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsigned size);
+bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value, unsigned size);
+
+/* All that a store could meet, met before it (read-modify-write, stores after other effects).
+ * Returns through *hva where the bytes are if they lie in plain RAM in one page, else NULL there. */
+bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva);
+
+/* The linear address of op's memory operand. */
+static inline bool op_address(struct cpu *cpu, const struct op *op, unsigned size, unsigned access,
+                              gva_t *gva)
+{
+    *gva = effective_address(cpu, op);
+    if (unlikely(op->ea & (EA_SEGMENT_BASE | EA_LEGACY))) {
+        return linear_address(cpu, op->segment, *gva, size, access, gva);
+    }
+    return true;
+}
+
+/* Load size (1, 2, 4, 8) bytes of the memory operand, zero-extended. */
+static inline __attribute__((always_inline)) bool op_load(struct cpu *cpu, const struct op *op,
+                                                          unsigned size, u64 *value)
+{
+    gva_t gva;
+    if (!op_address(cpu, op, size, ACCESS_READ, &gva)) {
+        return false;
+    }
+    const void *p = tlb_read(&cpu->mmu, gva, size);
+    if (unlikely(!p)) {
+        *value = 0;
+        return load_slow(cpu, op->segment, gva, value, size);
+    }
+    *value = size == 1   ? *(const u8_alias *)p
+             : size == 2 ? *(const u16_alias *)p
+             : size == 4 ? *(const u32_alias *)p
+                         : *(const u64_alias *)p;
+    return true;
+}
+
+static inline __attribute__((always_inline)) void write_bytes(void *p, u64 value, unsigned size)
+{
+    if (size == 1) {
+        *(u8_alias *)p = (u8)value;
+    } else if (size == 2) {
+        *(u16_alias *)p = (u16)value;
+    } else if (size == 4) {
+        *(u32_alias *)p = (u32)value;
+    } else {
+        *(u64_alias *)p = value;
+    }
+}
+
+static inline __attribute__((always_inline)) bool op_store(struct cpu *cpu, const struct op *op,
+                                                           unsigned size, u64 value)
+{
+    gva_t gva;
+    if (!op_address(cpu, op, size, ACCESS_WRITE, &gva)) {
+        return false;
+    }
+    void *p = tlb_write(&cpu->mmu, gva, size);
+    if (unlikely(!p)) {
+        return store_slow(cpu, op->segment, gva, &value, size);
+    }
+    write_bytes(p, value, size);
+    return true;
+}
+
+#endif

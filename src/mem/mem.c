@@ -1,0 +1,53 @@
+/* mem.c - copying to and from guest-physical RAM; mem.h has the layout. */
+#include "mem/mem.h"
+
+#include "base/string.h"
+
+/* Whether the size bytes at start lie in [0, limit); size is not 0. */
+static bool fits(u64 start, u64 size, u64 limit)
+{
+    return start < limit && size <= limit - start;
+}
+
+u8 *mem_range(const struct mem *m, gpa_t gpa, u64 size)
+{
+    if (size == 0) {
+        return mem_ptr(m, gpa);
+    }
+    if (fits(gpa, size, m->low_size)) {
+        bool in_vga_window = gpa < MEM_VGA_END && gpa + size > MEM_VGA_START;
+        return in_vga_window ? NULL : m->base + gpa;
+    }
+    if (gpa >= MEM_HIGH_START && fits(gpa - MEM_HIGH_START, size, m->high_size)) {
+        return m->base + (gpa - MEM_HIGH_START + m->low_size);
+    }
+    return NULL;
+}
+
+bool mem_read(const struct mem *m, gpa_t gpa, void *buffer, u64 size)
+{
+    const u8 *from = mem_range(m, gpa, size);
+
+    if (size == 0) {
+        return true;
+    }
+    if (!from) {
+        return false;
+    }
+    memcpy(buffer, from, size);
+    return true;
+}
+
+bool mem_write(const struct mem *m, gpa_t gpa, const void *buffer, u64 size)
+{
+    u8 *to = mem_range(m, gpa, size);
+
+    if (size == 0) {
+        return true;
+    }
+    if (!to) {
+        return false;
+    }
+    memcpy(to, buffer, size);
+    return true;
+}
