@@ -91,8 +91,8 @@ void mmu_watch_code(struct mmu *mmu, gpa_t page); /* forget write permission to 
 /*
  * The complete accesses: any size up to 4096, any alignment, crossing pages, MMIO, page faults.
  * access is as for mmu_walk().  False on a page fault: it is in mmu->fault, and a store has then
- * written nothing (all pages are checked first).  Addresses wrap at 64 bits; the caller has checked
- * that they are canonical and, outside long mode, cuts them to 32 bits per byte by `mask`.
+ * written nothing (all pages are checked first).  Addresses wrap at 32 bits outside long mode, at 64
+ * bits in it; that they are canonical the caller has checked.
  */
 bool mmu_read(struct mmu *mmu, gva_t gva, void *buffer, unsigned size, unsigned access);
 bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, unsigned access);

@@ -1,0 +1,268 @@
+/*
+ * mmu.c - the soft TLB and the complete, slow accesses behind it.
+ *
+ * Everything that is not one compare and one add is here: filling the TLB from the page walker,
+ * accesses that cross a page, MMIO, and stores into pages with decoded instructions.
+ */
+#include "mmu/mmu.h"
+
+#include "base/string.h"
+#include "isa/control.h"
+
+void mmu_init(struct mmu *mmu, const struct mem *mem, const struct mmu_ops *ops, void *context)
+{
+    memset(mmu, 0, sizeof(*mmu));
+    mmu->mem = mem;
+    mmu->ops = ops;
+    mmu->context = context;
+    mmu->generation = 1;
+    mmu_select_set(mmu, TLB_SUPERVISOR);
+}
+
+void mmu_flush(struct mmu *mmu)
+{
+    if (mmu->generation < TLB_GENERATION_MAX) {
+        mmu->generation++;
+        return;
+    }
+    memset(mmu->sets, 0, sizeof(mmu->sets));
+    mmu->generation = 1;
+}
+
+void mmu_flush_page(struct mmu *mmu, gva_t gva)
+{
+    for (unsigned set = 0; set < TLB_SETS; set++) {
+        struct tlb_entry *e = &mmu->sets[set][(gva >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+        *e = (struct tlb_entry){0};
+    }
+}
+
+void mmu_watch_code(struct mmu *mmu, gpa_t page)
+{
+    u64 hva = (u64)mem_ptr(mmu->mem, page & PAGE_MASK);
+
+    for (unsigned set = 0; set < TLB_SETS; set++) {
+        for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+            struct tlb_entry *e = &mmu->sets[set][i];
+            if (e->write_tag && (e->write_tag & PAGE_MASK) + e->addend == hva) {
+                e->write_tag = 0;
+            }
+        }
+    }
+}
+
+/* Addresses are 32 bits wide outside long mode, also those of a later page of one access. */
+static gva_t gva_cut(const struct mmu *mmu, gva_t gva)
+{
+    return mmu->paging.efer & EFER_LMA ? gva : (u32)gva;
+}
+
+static bool translate(struct mmu *mmu, gva_t gva, unsigned access, struct walk *walk)
+{
+    u32 error;
+
+    mmu->tlb_misses++;
+    if (mmu_walk(mmu->mem, &mmu->paging, gva, access, walk, &error)) {
+        return true;
+    }
+    mmu->fault.gva = gva;
+    mmu->fault.error = error;
+    return false;
+}
+
+static bool page_has_code(const struct mem *mem, gpa_t gpa)
+{
+    return mem->page_flags[(u64)mem_offset(mem, gpa) >> PAGE_SHIFT] & MEM_PAGE_CODE;
+}
+
+/* The set that holds entries made by accesses with these bits. */
+static enum tlb_set set_of_access(unsigned access)
+{
+    return access & ACCESS_USER ? TLB_USER
+           : access & ACCESS_AC ? TLB_SUPERVISOR_AC
+                                : TLB_SUPERVISOR;
+}
+
+/* Enter a translation.  Only what this kind of access has proved is entered beside what is there. */
+static void fill(struct mmu *mmu, gva_t gva, unsigned access, const struct walk *walk, u8 *hva)
+{
+    struct tlb_entry *e =
+        &mmu->sets[set_of_access(access)][(gva >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    u64 tag = (gva & PAGE_MASK) | mmu->generation;
+    u64 addend = (u64)hva - gva;
+
+    if ((e->read_tag != tag && e->write_tag != tag && e->fetch_tag != tag) || e->addend != addend) {
+        *e = (struct tlb_entry){.addend = addend};
+    }
+    if (access & ACCESS_FETCH) {
+        e->fetch_tag = tag;
+        return;
+    }
+    e->read_tag = tag;
+    if (walk->writable && !page_has_code(mmu->mem, walk->gpa)) {
+        e->write_tag = tag;
+    }
+}
+
+void *mmu_host(struct mmu *mmu, gva_t gva, unsigned size, unsigned access, bool *faulted)
+{
+    struct walk walk;
+
+    *faulted = false;
+    if ((gva & ~PAGE_MASK) + size > PAGE_SIZE) {
+        return NULL;
+    }
+    if (!translate(mmu, gva, access, &walk)) {
+        *faulted = true;
+        return NULL;
+    }
+    u8 *hva = mem_ptr(mmu->mem, walk.gpa);
+    if (!hva) {
+        return NULL;
+    }
+    fill(mmu, gva, access, &walk, hva);
+    return (access & ACCESS_WRITE) && page_has_code(mmu->mem, walk.gpa) ? NULL : hva;
+}
+
+bool mmu_fetch(struct mmu *mmu, gva_t gva, unsigned access, gpa_t *gpa, u8 **hva)
+{
+    const struct tlb_entry *e =
+        &mmu->sets[set_of_access(access)][(gva >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    struct walk walk;
+
+    if (e->fetch_tag == ((gva & PAGE_MASK) | mmu->generation)) {
+        *hva = (u8 *)(gva + e->addend);
+        u64 offset = (u64)(*hva - mmu->mem->base);
+        *gpa = offset < mmu->mem->low_size ? offset : offset - mmu->mem->low_size + MEM_HIGH_START;
+        return true;
+    }
+    if (!translate(mmu, gva, access | ACCESS_FETCH, &walk)) {
+        return false;
+    }
+    *gpa = walk.gpa;
+    *hva = mem_ptr(mmu->mem, walk.gpa);
+    if (*hva) {
+        fill(mmu, gva, access | ACCESS_FETCH, &walk, *hva);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ pieces within one page */
+
+/* The largest naturally aligned access of 8, 4, 2 or 1 bytes that [gpa, gpa + size) begins with. */
+static unsigned mmio_unit(gpa_t gpa, unsigned size)
+{
+    unsigned unit = 8;
+    while (unit > size || (gpa & (unit - 1))) {
+        unit >>= 1;
+    }
+    return unit;
+}
+
+static void read_piece(struct mmu *mmu, gpa_t gpa, u8 *buffer, unsigned size)
+{
+    const u8 *hva = mem_ptr(mmu->mem, gpa);
+
+    if (hva) {
+        memcpy(buffer, hva, size);
+        return;
+    }
+    while (size) {
+        unsigned unit = mmio_unit(gpa, size);
+        u64 value = mmu->ops->mmio_read(mmu->context, gpa, unit);
+        memcpy(buffer, &value, unit);
+        buffer += unit;
+        gpa += unit;
+        size -= unit;
+    }
+}
+
+static void write_piece(struct mmu *mmu, gpa_t gpa, const u8 *buffer, unsigned size)
+{
+    u8 *hva = mem_ptr(mmu->mem, gpa);
+
+    if (hva) {
+        memcpy(hva, buffer, size);
+        if (page_has_code(mmu->mem, gpa)) {
+            mmu->ops->code_written(mmu->context, gpa, size);
+        }
+        return;
+    }
+    while (size) {
+        unsigned unit = mmio_unit(gpa, size);
+        u64 value = 0;
+        memcpy(&value, buffer, unit);
+        mmu->ops->mmio_write(mmu->context, gpa, value, unit);
+        buffer += unit;
+        gpa += unit;
+        size -= unit;
+    }
+}
+
+/* ------------------------------------------------------------------ whole accesses */
+
+/* An access touches at most two pages: gpa[0] for the first `split` bytes, gpa[1] for the rest. */
+struct span {
+    gpa_t gpa[2];
+    unsigned split;
+};
+
+static bool translate_span(struct mmu *mmu, gva_t gva, unsigned size, unsigned access,
+                           struct span *span)
+{
+    struct walk walk;
+    unsigned room = (unsigned)(PAGE_SIZE - (gva & ~PAGE_MASK));
+
+    gva = gva_cut(mmu, gva);
+    if (!translate(mmu, gva, access, &walk)) {
+        return false;
+    }
+    u8 *hva = mem_ptr(mmu->mem, walk.gpa);
+    if (hva) {
+        fill(mmu, gva, access, &walk, hva);
+    }
+    span->gpa[0] = walk.gpa;
+    span->split = size < room ? size : room;
+    if (size > room) {
+        if (!translate(mmu, gva_cut(mmu, gva + room), access, &walk)) {
+            return false;
+        }
+        span->gpa[1] = walk.gpa;
+    }
+    return true;
+}
+
+bool mmu_read(struct mmu *mmu, gva_t gva, void *buffer, unsigned size, unsigned access)
+{
+    struct span span;
+
+    if (!translate_span(mmu, gva, size, access, &span)) {
+        return false;
+    }
+    read_piece(mmu, span.gpa[0], buffer, span.split);
+    if (span.split < size) {
+        read_piece(mmu, span.gpa[1], (u8 *)buffer + span.split, size - span.split);
+    }
+    return true;
+}
+
+bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, unsigned access)
+{
+    struct span span;
+
+    if (!translate_span(mmu, gva, size, access | ACCESS_WRITE, &span)) {
+        return false;
+    }
+    write_piece(mmu, span.gpa[0], buffer, span.split);
+    if (span.split < size) {
+        write_piece(mmu, span.gpa[1], (const u8 *)buffer + span.split, size - span.split);
+    }
+    return true;
+}
+
+bool mmu_probe_write(struct mmu *mmu, gva_t gva, unsigned size, unsigned access)
+{
+    struct span span;
+
+    return translate_span(mmu, gva, size, access | ACCESS_WRITE, &span);
+}
