@@ -4,8 +4,8 @@
  *      63  62........52 51..............12 11...9  8  7   6  5  4   3   2   1  0
  *      XD  ignored      address            ignored G  PS  D  A  PCD PWT U/S R/W P
  *
- * Bits of 32-bit paging are the same as far as they go (no XD; 31 is the top of the address).  Bit 7
- * of an entry that maps a 4 KiB page is PAT; of one that maps a larger page PAT is bit 12.
+ * Bits of 32-bit paging are the same as far as they go (no XD; 31 is the top of the address).  Bit
+ * 7 of an entry that maps a 4 KiB page is PAT; of one that maps a larger page PAT is bit 12.
  */
 #ifndef ISA_PAGING_H
 #define ISA_PAGING_H

@@ -83,7 +83,8 @@ static enum tlb_set set_of_access(unsigned access)
                                 : TLB_SUPERVISOR;
 }
 
-/* Enter a translation.  Only what this kind of access has proved is entered beside what is there. */
+/* Enter a translation.  Only what this kind of access has proved is entered beside what is there.
+ */
 static void fill(struct mmu *mmu, gva_t gva, unsigned access, const struct walk *walk, u8 *hva)
 {
     struct tlb_entry *e =

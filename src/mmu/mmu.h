@@ -7,10 +7,11 @@
  *      hva = gva + addend
  *
  * so that an access is one compare and one add.  A generation is 12 bits wide: raising it flushes
- * everything.  There is a set for each way that permissions differ: user, supervisor, and supervisor
- * with RFLAGS.AC (SMAP off); and one that is never filled, for as long as every access must be looked
- * at (alignment checks, watchpoints).  Pages that are not RAM, and those that must be watched (a store to a
- * page with decoded instructions), simply have no tag: the slow path does such accesses.
+ * everything.  There is a set for each way that permissions differ: user, supervisor, and
+ * supervisor with RFLAGS.AC (SMAP off); and one that is never filled, for as long as every access
+ * must be looked at (alignment checks, watchpoints).  Pages that are not RAM, and those that must
+ * be watched (a store to a page with decoded instructions), simply have no tag: the slow path does
+ * such accesses.
  *
  * As on the real CPU an entry may be stale until the guest invalidates it.
  */
@@ -19,7 +20,7 @@
 
 #include "mmu/walk.h"
 
-#define TLB_ENTRIES 1024
+#define TLB_ENTRIES        1024
 #define TLB_GENERATION_MAX 0xfffull
 
 enum tlb_set { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_UNCACHED, TLB_SETS };
@@ -91,8 +92,8 @@ void mmu_watch_code(struct mmu *mmu, gpa_t page); /* forget write permission to 
 /*
  * The complete accesses: any size up to 4096, any alignment, crossing pages, MMIO, page faults.
  * access is as for mmu_walk().  False on a page fault: it is in mmu->fault, and a store has then
- * written nothing (all pages are checked first).  Addresses wrap at 32 bits outside long mode, at 64
- * bits in it; that they are canonical the caller has checked.
+ * written nothing (all pages are checked first).  Addresses wrap at 32 bits outside long mode, at
+ * 64 bits in it; that they are canonical the caller has checked.
  */
 bool mmu_read(struct mmu *mmu, gva_t gva, void *buffer, unsigned size, unsigned access);
 bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, unsigned access);
@@ -100,8 +101,8 @@ bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, un
 /* Check that a store of size bytes would succeed, setting dirty bits as it would. */
 bool mmu_probe_write(struct mmu *mmu, gva_t gva, unsigned size, unsigned access);
 
-/* The hva of [gva, gva + size) within one page of plain RAM that may be accessed so, or NULL: either
- * *faulted is true and mmu->fault is set, or it is MMIO, crosses a page or is watched, and
+/* The hva of [gva, gva + size) within one page of plain RAM that may be accessed so, or NULL:
+ * either *faulted is true and mmu->fault is set, or it is MMIO, crosses a page or is watched, and
  * mmu_read() and mmu_write() have to do it.  Fills the TLB. */
 void *mmu_host(struct mmu *mmu, gva_t gva, unsigned size, unsigned access, bool *faulted);
 

@@ -17,7 +17,7 @@
 struct format {
     u8 entry_bytes; /* 4 or 8 */
     u8 levels;
-    u8 index_bits;  /* of the address, per level */
+    u8 index_bits;          /* of the address, per level */
     bool large[MAX_LEVELS]; /* by level, 0 being the last: may an entry map a page (PS)? */
 };
 
@@ -63,7 +63,8 @@ static u64 reserved_bits(const struct paging *paging, const struct format *f, un
             return 0;
         }
         /* PSE-36: bits 20:13 are address bits 39:32, bit 21 is reserved. */
-        u64 high = bits_mask(40) & ~bits_mask(paging->physical_bits < 40 ? paging->physical_bits : 40);
+        u64 high =
+            bits_mask(40) & ~bits_mask(paging->physical_bits < 40 ? paging->physical_bits : 40);
         return BIT(21) | (high >> 32 << 13);
     }
     u64 reserved = f == &format_pae ? bits_mask(63) & ~bits_mask(paging->physical_bits)
@@ -79,7 +80,8 @@ static u64 reserved_bits(const struct paging *paging, const struct format *f, un
     return reserved;
 }
 
-static bool maps_page(const struct paging *paging, const struct format *f, unsigned level, u64 entry)
+static bool maps_page(const struct paging *paging, const struct format *f, unsigned level,
+                      u64 entry)
 {
     if (level == 0) {
         return true;
@@ -161,8 +163,9 @@ static bool walk_tables(const struct mem *mem, const struct paging *paging, cons
     }
     walk->page_size = BIT(PAGE_SHIFT + level * f->index_bits);
     walk->gpa = page_address(f, level, entry) | (gva & (walk->page_size - 1));
-    walk->writable = ((entry & PTE_D) || (access & ACCESS_WRITE)) &&
-                     permitted(paging, (access & ~ACCESS_FETCH) | ACCESS_WRITE, user, writable, true);
+    walk->writable =
+        ((entry & PTE_D) || (access & ACCESS_WRITE)) &&
+        permitted(paging, (access & ~ACCESS_FETCH) | ACCESS_WRITE, user, writable, true);
     walk->executable = executable;
     walk->user = user;
     walk->global = (entry & PTE_G) && (paging->cr4 & CR4_PGE);
@@ -181,8 +184,8 @@ bool mmu_walk(const struct mem *mem, const struct paging *paging, gva_t gva, uns
         return true;
     }
     if (paging->efer & EFER_LMA) {
-        return walk_tables(mem, paging, &format_4level, paging->cr3 & PTE_ADDRESS, gva, access, walk,
-                           error);
+        return walk_tables(mem, paging, &format_4level, paging->cr3 & PTE_ADDRESS, gva, access,
+                           walk, error);
     }
     if (paging->cr4 & CR4_PAE) {
         u64 pdpte = paging->pdpte[bits_get(gva, 30, 2)];

@@ -21,8 +21,9 @@ enum {
     ACCESS_READ = 0,
     ACCESS_WRITE = 1 << 0,
     ACCESS_FETCH = 1 << 1,
-    ACCESS_USER = 1 << 2, /* made at CPL 3, and not by the CPU itself on a descriptor table or TSS */
-    ACCESS_AC = 1 << 3,   /* an explicit supervisor access with RFLAGS.AC set: SMAP does not apply */
+    ACCESS_USER =
+        1 << 2,         /* made at CPL 3, and not by the CPU itself on a descriptor table or TSS */
+    ACCESS_AC = 1 << 3, /* an explicit supervisor access with RFLAGS.AC set: SMAP does not apply */
     ACCESS_PEEK = 1 << 4, /* for debuggers: set no accessed or dirty bits */
 };
 

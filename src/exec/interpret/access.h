@@ -1,8 +1,8 @@
 /*
  * access.h - an op's memory operand: its address, and loads and stores.
  *
- * The first lines of each function are the fast path, all inline: 64-bit flat addressing and a hit in
- * the soft TLB.  Everything else is in access.c.
+ * The first lines of each function are the fast path, all inline: 64-bit flat addressing and a hit
+ * in the soft TLB.  Everything else is in access.c.
  */
 #ifndef EXEC_INTERPRET_ACCESS_H
 #define EXEC_INTERPRET_ACCESS_H
@@ -25,8 +25,8 @@ static inline u64 effective_address(const struct cpu *cpu, const struct op *op)
 }
 
 /* Offset to linear address, with all checks of a segment that 16- and 32-bit modes make; access is
- * ACCESS_READ or ACCESS_WRITE.  In 64-bit mode it adds FS and GS bases and checks that the result is
- * canonical.  False: #GP or #SS is pending. */
+ * ACCESS_READ or ACCESS_WRITE.  In 64-bit mode it adds FS and GS bases and checks that the result
+ * is canonical.  False: #GP or #SS is pending. */
 bool linear_address(struct cpu *cpu, unsigned segment, u64 offset, unsigned size, unsigned access,
                     gva_t *gva);
 
@@ -42,7 +42,8 @@ bool load_slow(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsign
 bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value, unsigned size);
 
 /* All that a store could meet, met before it (read-modify-write, stores after other effects).
- * Returns through *hva where the bytes are if they lie in plain RAM in one page, else NULL there. */
+ * Returns through *hva where the bytes are if they lie in plain RAM in one page, else NULL there.
+ */
 bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva);
 
 /* The linear address of op's memory operand. */

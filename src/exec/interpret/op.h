@@ -27,27 +27,28 @@ struct op;
 /* Returns what is left of `left`. */
 typedef s64 op_fn(struct cpu *cpu, const struct op *op, s64 left);
 
-enum { /* bits of op->ea: how the memory operand's address is made beyond 64-bit base + index + disp */
-    EA_SEGMENT_BASE = 1 << 0, /* 64-bit mode: add the base of FS or GS */
-    EA_ADDRESS_32 = 1 << 1,   /* cut the offset to 32 bits */
-    EA_ADDRESS_16 = 1 << 2,
-    EA_LEGACY = 1 << 3, /* not 64-bit mode: segment checks, linear address cut to 32 bits */
+enum { /* bits of op->ea: how the memory operand's address is made beyond 64-bit base + index + disp
+        */
+       EA_SEGMENT_BASE = 1 << 0, /* 64-bit mode: add the base of FS or GS */
+       EA_ADDRESS_32 = 1 << 1,   /* cut the offset to 32 bits */
+       EA_ADDRESS_16 = 1 << 2,
+       EA_LEGACY = 1 << 3, /* not 64-bit mode: segment checks, linear address cut to 32 bits */
 };
 
 struct op {
     op_fn *fn;
-    u64 imm;      /* immediate, branch target, thunk, or a pointer to the struct insn: by handler */
-    s32 disp;     /* for RIP-relative operands from the start of the page: base is GPR_CODE */
-    u8 base;      /* GPR slot */
-    u8 index;     /* GPR slot */
-    u8 scale;     /* shift */
-    u8 ea;        /* EA_* */
-    u8 dst, src;  /* byte offsets of registers in struct cpu */
-    u8 segment;   /* of the memory operand */
-    u8 length;    /* of the instruction */
-    u16 offset;   /* of its first byte in its page (its rIP - gpr[GPR_CODE]) */
-    u8 size;      /* operand size in bytes, where the handler does not know it */
-    u8 aux;       /* by handler */
+    u64 imm;     /* immediate, branch target, thunk, or a pointer to the struct insn: by handler */
+    s32 disp;    /* for RIP-relative operands from the start of the page: base is GPR_CODE */
+    u8 base;     /* GPR slot */
+    u8 index;    /* GPR slot */
+    u8 scale;    /* shift */
+    u8 ea;       /* EA_* */
+    u8 dst, src; /* byte offsets of registers in struct cpu */
+    u8 segment;  /* of the memory operand */
+    u8 length;   /* of the instruction */
+    u16 offset;  /* of its first byte in its page (its rIP - gpr[GPR_CODE]) */
+    u8 size;     /* operand size in bytes, where the handler does not know it */
+    u8 aux;      /* by handler */
 };
 
 _Static_assert(sizeof(struct op) == 32, "two ops a cache line");
