@@ -52,6 +52,7 @@ struct boot_machine {
     u8 reset_value;           /* what written there resets */
     u16 serial_ports[2];      /* COM1, COM2; 0 for none */
     bool keyboard_controller; /* an i8042 answers at ports 0x60 and 0x64 */
+    bool mouse;               /* and has a PS/2 mouse */
 };
 
 /* A PC with one CPU: ports as in DESIGN, local APIC at 0xfee00000, IOAPIC at 0xfec00000. */
