@@ -1,0 +1,275 @@
+/* console.c - bytes from standard input to the guest and back, and what Ctrl-A does. */
+#include "app/console.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/terminal.h"
+
+#define KEY_ESCAPE 0x01 /* Ctrl-A */
+
+/* A write of so much cannot block where poll() said that there is room: a terminal promises 256
+ * bytes, a pipe a page. */
+#define OUTPUT_CHUNK 256
+
+static void take(struct console *console, uint8_t byte);
+
+static void say(struct console *console, const char *text)
+{
+    console_output(console, text, strlen(text));
+}
+
+static void quit(struct console *console)
+{
+    console->quit = true;
+    if (console->machine) {
+        ringer_stop(console->machine);
+    }
+}
+
+/* ------------------------------------------------------------------ output */
+
+/* Reads the terminal while the guest's output has to wait, so that Ctrl-A x works then too. */
+static void take_while_waiting(struct console *console)
+{
+    uint8_t bytes[64];
+    ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
+    if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) {
+        console->ended = true;
+    }
+    for (ssize_t i = 0; i < count; i++) {
+        take(console, bytes[i]);
+    }
+}
+
+/* Waits until standard output takes something.  False if the rest is not to be written. */
+static bool wait_for_output(struct console *console)
+{
+    while (!console->quit && !*console->interrupted) {
+        bool listen = console->terminal && !console->ended;
+        struct pollfd fds[] = {
+            {.fd = STDOUT_FILENO, .events = POLLOUT},
+            {.fd = listen ? STDIN_FILENO : -1, .events = POLLIN},
+        };
+        /* The limit is for a signal that came just before poll(). */
+        if (poll(fds, 2, 200) < 0 && errno != EINTR) {
+            return false;
+        }
+        if (fds[0].revents & (POLLOUT | POLLERR | POLLNVAL)) {
+            return true;
+        }
+        if (fds[1].revents) {
+            console->waiting = true;
+            take_while_waiting(console);
+            console->waiting = false;
+        }
+    }
+    return false;
+}
+
+void console_output(void *context, const void *bytes, size_t size)
+{
+    struct console *console = context;
+    const uint8_t *next = bytes;
+    while (size > 0 && !console->output_gone) {
+        if (!wait_for_output(console)) {
+            return;
+        }
+        ssize_t count = write(STDOUT_FILENO, next, size < OUTPUT_CHUNK ? size : OUTPUT_CHUNK);
+        if (count > 0) {
+            next += count;
+            size -= (size_t)count;
+        } else if (errno != EINTR && errno != EAGAIN) {
+            console->output_gone = true; /* EPIPE, EIO: closed; the guest need not know */
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ input */
+
+/* Gives the guest what it takes of the pending bytes. */
+static void flush(struct console *console)
+{
+    if (!console->machine || console->pending_size == 0) {
+        return;
+    }
+    size_t taken = ringer_serial_input(console->machine, console->port, console->pending,
+                                       console->pending_size);
+    memmove(console->pending, console->pending + taken, console->pending_size - taken);
+    console->pending_size -= taken;
+}
+
+static void to_guest(struct console *console, uint8_t byte)
+{
+    /* Only a terminal can find it full: it is read on for its escape keys.  A UART overruns too. */
+    if (console->pending_size < CONSOLE_PENDING) {
+        console->pending[console->pending_size++] = byte;
+    }
+}
+
+static void toggle_monitor(struct console *console)
+{
+    if (console->waiting) {
+        console->want_monitor = true;
+    } else if (console->monitor.open) {
+        monitor_close(&console->monitor);
+    } else {
+        monitor_open(&console->monitor, console->machine);
+    }
+}
+
+static void take_escaped(struct console *console, uint8_t byte)
+{
+    switch (byte) {
+    case 'x':
+        quit(console);
+        break;
+    case 'c':
+        toggle_monitor(console);
+        break;
+    case KEY_ESCAPE:
+        to_guest(console, KEY_ESCAPE);
+        break;
+    case 'h':
+    case '?':
+        if (!console->waiting) {
+            say(console, "\r\nCtrl-A x       end the machine\r\n"
+                         "Ctrl-A c       open or close the monitor\r\n"
+                         "Ctrl-A h       tell this\r\n"
+                         "Ctrl-A Ctrl-A  give the guest a Ctrl-A\r\n");
+        }
+        break;
+    default: /* not a command: the guest gets both */
+        to_guest(console, KEY_ESCAPE);
+        to_guest(console, byte);
+        break;
+    }
+}
+
+/* One byte of standard input. */
+static void take(struct console *console, uint8_t byte)
+{
+    if (console->escape) {
+        console->escape = false;
+        take_escaped(console, byte);
+    } else if (console->terminal && byte == KEY_ESCAPE) {
+        console->escape = true;
+    } else if (console->monitor.open && !console->waiting) {
+        if (monitor_input(&console->monitor, byte)) {
+            quit(console);
+        }
+    } else {
+        to_guest(console, byte);
+    }
+}
+
+static void readable(void *context);
+
+/* Watches standard input while there is room for what it gives. */
+static void watch(struct console *console)
+{
+    bool wanted = console->machine && !console->ended &&
+                  (console->terminal || console->pending_size < CONSOLE_PENDING);
+    if (console->machine && wanted != console->watched) {
+        if (!ringer_watch_fd(console->machine, STDIN_FILENO, wanted ? readable : NULL, console)) {
+            console->watched = wanted;
+        }
+    }
+}
+
+/* Gives the guest as much of a file as it takes now. */
+static void pump_file(struct console *console)
+{
+    do {
+        ssize_t count = read(STDIN_FILENO, console->pending + console->pending_size,
+                             CONSOLE_PENDING - console->pending_size);
+        if (count > 0) {
+            console->pending_size += (size_t)count;
+        } else if (console->pending_size < CONSOLE_PENDING) {
+            console->ended = true;
+        }
+        flush(console);
+    } while (!console->ended && console->pending_size == 0);
+}
+
+static void readable(void *context)
+{
+    struct console *console = context;
+    uint8_t bytes[256];
+    size_t room = CONSOLE_PENDING - console->pending_size;
+    size_t wanted = console->terminal || room > sizeof(bytes) ? sizeof(bytes) : room;
+    ssize_t count = read(STDIN_FILENO, bytes, wanted);
+    if ((count == 0 && wanted > 0) || (count < 0 && errno != EINTR && errno != EAGAIN)) {
+        console->ended = true;
+    }
+    if (console->want_monitor) {
+        console->want_monitor = false;
+        toggle_monitor(console);
+    }
+    for (ssize_t i = 0; i < count && !console->quit; i++) {
+        take(console, bytes[i]);
+    }
+    flush(console);
+    watch(console);
+}
+
+static void ready(void *context)
+{
+    struct console *console = context;
+    if (console->file && !console->ended) {
+        pump_file(console);
+        return;
+    }
+    flush(console);
+    watch(console);
+}
+
+/* ------------------------------------------------------------------ life */
+
+void console_init(struct console *console, unsigned port, const volatile int *interrupted)
+{
+    *console = (struct console){.port = port, .interrupted = interrupted};
+    monitor_init(&console->monitor, console_output, console);
+}
+
+void console_start(struct console *console)
+{
+    console->terminal = terminal_make_raw(STDIN_FILENO);
+}
+
+int console_attach(struct console *console, struct ringer *machine)
+{
+    console->machine = machine;
+    console->watched = false;
+    ringer_serial_on_ready(machine, console->port, ready, console);
+    flush(console);
+    if (console->ended) {
+        return 0;
+    }
+    int result = console->file ? -EPERM : ringer_watch_fd(machine, STDIN_FILENO, readable, console);
+    if (result == -EPERM) { /* epoll's word for a file that is always readable */
+        console->file = true;
+        pump_file(console);
+        return 0;
+    }
+    if (result == -EBADF) { /* standard input is closed */
+        console->ended = true;
+        return 0;
+    }
+    console->watched = result == 0;
+    return result;
+}
+
+void console_detach(struct console *console)
+{
+    if (console->machine) {
+        monitor_close(&console->monitor);
+        if (console->watched) {
+            ringer_watch_fd(console->machine, STDIN_FILENO, NULL, NULL);
+        }
+        console->watched = false;
+        console->machine = NULL;
+    }
+}

@@ -1,0 +1,52 @@
+/*
+ * console.h - a guest's serial port on standard input and output, with the escape keys.
+ *
+ * Only if standard input is a terminal are there escape keys, after Ctrl-A: a pipe's bytes reach
+ * the guest as they are.
+ */
+#ifndef APP_CONSOLE_H
+#define APP_CONSOLE_H
+
+#include <ringer/ringer.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "app/monitor.h"
+
+#define CONSOLE_PENDING 4096
+
+struct console {
+    struct ringer *machine; /* NULL between two machines */
+    unsigned port;
+    bool terminal;     /* standard input is one, and raw */
+    bool escape;       /* the last byte was Ctrl-A */
+    bool ended;        /* nothing more comes from standard input */
+    bool watched;      /* standard input is watched */
+    bool file;         /* standard input is a file: always readable, and cannot be watched */
+    bool output_gone;  /* nobody reads standard output any more */
+    bool waiting;      /* for standard output: the machine must not be called */
+    bool quit;         /* the user asked for the end */
+    bool want_monitor; /* asked for while waiting */
+    uint8_t pending[CONSOLE_PENDING]; /* from standard input, not yet taken by the guest */
+    size_t pending_size;
+    const volatile int *interrupted; /* not 0 once a signal wants the end */
+    struct monitor monitor;
+};
+
+/* interrupted points at what is not 0 once a signal wants the end. */
+void console_init(struct console *console, unsigned port, const volatile int *interrupted);
+
+/* Makes the terminal raw if there is one: from here the guest has it. */
+void console_start(struct console *console);
+
+/* The guest's bytes: a ringer_output_fn, whose context is the console.  Waits for a slow standard
+ * output, but not once the user or a signal wants the end; drops them if nobody reads it. */
+void console_output(void *context, const void *bytes, size_t size);
+
+/* Connects a machine that was created with console_output() on the console's port, and lets it go
+ * before it is destroyed. */
+int console_attach(struct console *console, struct ringer *machine);
+void console_detach(struct console *console);
+
+#endif

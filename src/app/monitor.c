@@ -1,0 +1,410 @@
+/* monitor.c - the monitor's line editor and commands. */
+#include "app/monitor.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/report.h"
+#include "base/types.h"
+
+#define MAX_COUNT 1024 /* of units that one x shows */
+
+enum { KEY_CTRL_C = 3, KEY_CTRL_D = 4, KEY_BACKSPACE = 8, KEY_CTRL_U = 21, KEY_DELETE = 127 };
+
+static void print(struct monitor *monitor, const char *fmt, ...)
+    __attribute__((__format__(__printf__, 2, 3)));
+
+static void print(struct monitor *monitor, const char *fmt, ...)
+{
+    char text[2048];
+    va_list args;
+    va_start(args, fmt);
+    int length = vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (length > 0) {
+        monitor->output(monitor->context, text,
+                        (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
+    }
+}
+
+static void prompt(struct monitor *monitor)
+{
+    monitor->length = 0;
+    print(monitor, "(ringer) ");
+}
+
+/* ------------------------------------------------------------------ info */
+
+static bool info_registers(struct monitor *monitor)
+{
+    struct ringer_registers registers;
+    char text[2000];
+    for (unsigned cpu = 0; ringer_get_registers(monitor->machine, cpu, &registers) == 0; cpu++) {
+        report_registers(text, sizeof(text), &registers, "\r\n");
+        print(monitor, "CPU %u\r\n", cpu);
+        print(monitor, "%s", text);
+    }
+    return false;
+}
+
+static void print_mapping(void *context, uint64_t gva, uint64_t size, uint64_t gpa, bool writable,
+                          bool user, bool executable)
+{
+    print(context, "%016" PRIx64 "-%016" PRIx64 " to %012" PRIx64 " %c%c%c\r\n", gva,
+          gva + (size - 1), gpa, user ? 'u' : 's', writable ? 'w' : 'r', executable ? 'x' : '-');
+}
+
+static bool info_mem(struct monitor *monitor)
+{
+    if (ringer_walk_mappings(monitor->machine, 0, print_mapping, monitor) < 0) {
+        print(monitor, "%s\r\n", ringer_error(monitor->machine));
+    }
+    return false;
+}
+
+static bool info_status(struct monitor *monitor)
+{
+    struct ringer_stats stats;
+    print(monitor, "the guest %s\r\n",
+          ringer_is_paused(monitor->machine) ? "is stopped" : "is running");
+    if (ringer_get_stats(monitor->machine, &stats) == 0) {
+        print(monitor, "%" PRIu64 " instructions in %.1f s\r\n", stats.instructions, stats.seconds);
+    }
+    for (unsigned port = 0; port < RINGER_SERIAL_PORTS; port++) {
+        const char *path = ringer_serial_path(monitor->machine, port);
+        if (path) {
+            print(monitor, "COM%u is at %s\r\n", port + 1, path);
+        }
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ x */
+
+struct format {
+    unsigned count;
+    char letter;   /* x, d, u, c or i */
+    unsigned size; /* of a unit, in bytes */
+};
+
+/* What stands after "x/" and "xp/": a count, a letter and a size, each optional. */
+static bool parse_format(const char *text, struct format *format)
+{
+    *format = (struct format){1, 'x', 4};
+    if (isdigit((unsigned char)*text)) {
+        char *end;
+        unsigned long count = strtoul(text, &end, 10);
+        format->count = count < MAX_COUNT ? (unsigned)count : MAX_COUNT;
+        text = end;
+    }
+    for (; *text; text++) {
+        static const char sizes[] = "bhwg";
+        const char *size = strchr(sizes, *text);
+        if (size) {
+            format->size = 1u << (size - sizes);
+        } else if (strchr("xduci", *text)) {
+            format->letter = *text;
+            format->size = *text == 'c' ? 1 : format->size;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The value of "$rip" and such. */
+static bool register_value(struct monitor *monitor, const char *name, uint64_t *value)
+{
+    static const char *const gpr[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    struct ringer_registers registers;
+    if (ringer_get_registers(monitor->machine, 0, &registers) < 0) {
+        return false;
+    }
+    if (!strcmp(name, "rip") || !strcmp(name, "pc")) {
+        *value = registers.rip + registers.segment[RINGER_CS].base;
+        return true;
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        if (!strcmp(name, gpr[i])) {
+            *value = registers.gpr[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A number or $register, and maybe + or - a number. */
+static bool parse_address(struct monitor *monitor, char *text, uint64_t *address)
+{
+    char *end;
+    if (*text == '$') {
+        char *name = text + 1;
+        size_t length = strcspn(name, "+-");
+        char sign = name[length];
+        name[length] = 0;
+        if (!register_value(monitor, name, address)) {
+            return false;
+        }
+        if (!sign) {
+            return true;
+        }
+        text = name + length + 1;
+        uint64_t offset = strtoull(text, &end, 0);
+        *address = sign == '+' ? *address + offset : *address - offset;
+    } else {
+        *address = strtoull(text, &end, 0);
+    }
+    return end != text && !*end;
+}
+
+static void print_unit(struct monitor *monitor, const struct format *format, uint64_t value)
+{
+    unsigned shift = 64 - 8 * format->size;
+    int64_t extended = (int64_t)(value << shift) >> shift;
+    switch (format->letter) {
+    case 'd':
+        print(monitor, " %" PRId64, extended);
+        break;
+    case 'u':
+        print(monitor, " %" PRIu64, value);
+        break;
+    case 'c':
+        print(monitor, isprint((int)value) ? " '%c'" : " \\%03o", (unsigned)value);
+        break;
+    default:
+        print(monitor, " 0x%0*" PRIx64, (int)(2 * format->size), value);
+        break;
+    }
+}
+
+static void print_memory(struct monitor *monitor, const struct format *format, bool physical)
+{
+    unsigned in_line = 16 / format->size;
+    for (unsigned i = 0; i < format->count; i++) {
+        uint64_t address = monitor->next_address;
+        uint64_t value = 0;
+        int result = physical
+                         ? ringer_read_memory(monitor->machine, address, &value, format->size)
+                         : ringer_read_virtual(monitor->machine, 0, address, &value, format->size);
+        if (i % in_line == 0) {
+            print(monitor, "%s%016" PRIx64 ":", i ? "\r\n" : "", address);
+        }
+        if (result < 0) {
+            print(monitor, " no memory there");
+            break;
+        }
+        print_unit(monitor, format, value);
+        monitor->next_address = address + format->size;
+    }
+    print(monitor, "\r\n");
+}
+
+static void print_code(struct monitor *monitor, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char text[128];
+        uint64_t address = monitor->next_address;
+        int length = ringer_disassemble(monitor->machine, 0, address, text, sizeof(text));
+        if (length == -EFAULT) {
+            snprintf(text, sizeof(text), "no memory there");
+        }
+        print(monitor, "%016" PRIx64 ": %s\r\n", address, text);
+        if (length == -EFAULT) {
+            break;
+        }
+        monitor->next_address = address + (length > 0 ? (unsigned)length : 1);
+    }
+}
+
+/* x/FORMAT [ADDRESS] and xp/FORMAT [ADDRESS]; word points behind the x or xp. */
+static bool examine(struct monitor *monitor, const char *word, char *address, bool physical)
+{
+    struct format format;
+    if (!parse_format(*word == '/' ? word + 1 : "", &format) || (*word && *word != '/')) {
+        print(monitor, "write x/ with a count, one of x d u c i, and one of b h w g\r\n");
+        return false;
+    }
+    if (address && !parse_address(monitor, address, &monitor->next_address)) {
+        print(monitor, "'%s' is no address: write a number, or $rip+0x10\r\n", address);
+        return false;
+    }
+    if (format.letter != 'i') {
+        print_memory(monitor, &format, physical);
+    } else if (physical) {
+        print(monitor, "xp has no i: x/i shows code where the guest has it mapped\r\n");
+    } else {
+        print_code(monitor, format.count);
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ commands */
+
+static bool help(struct monitor *monitor)
+{
+    print(monitor, "info registers   the CPUs' registers\r\n"
+                   "info mem         what the guest has mapped\r\n"
+                   "info status      running or stopped, and for how long\r\n"
+                   "x/FMT ADDRESS    memory, as the guest sees it: x/8i $rip, x/4xg 0x1000\r\n"
+                   "xp/FMT ADDRESS   guest-physical memory\r\n"
+                   "stop, cont       hold the guest, let it go on\r\n"
+                   "quit             end the machine\r\n"
+                   "Ctrl-A c closes the monitor, and so does Ctrl-D.\r\n");
+    return false;
+}
+
+static bool stop(struct monitor *monitor)
+{
+    if (ringer_pause(monitor->machine) < 0) {
+        print(monitor, "%s\r\n", ringer_error(monitor->machine));
+    }
+    return false;
+}
+
+static bool cont(struct monitor *monitor)
+{
+    if (ringer_is_paused(monitor->machine)) {
+        ringer_resume(monitor->machine);
+    }
+    return false;
+}
+
+static bool quit(struct monitor *monitor)
+{
+    (void)monitor;
+    return true;
+}
+
+static const struct command {
+    const char *word, *second; /* second: NULL if it has none */
+    bool (*run)(struct monitor *monitor);
+    bool looks; /* inside the guest, which has to be held meanwhile */
+} commands[] = {
+    {"help", NULL, help, false},     {"info", "registers", info_registers, true},
+    {"info", "mem", info_mem, true}, {"info", "status", info_status, false},
+    {"stop", NULL, stop, false},     {"cont", NULL, cont, false},
+    {"quit", NULL, quit, false},
+};
+
+/* Holds the guest, unless it is held already.  True if it has to be let go afterwards. */
+static bool hold(struct monitor *monitor)
+{
+    return !ringer_is_paused(monitor->machine) && ringer_pause(monitor->machine) == 0;
+}
+
+static bool run_command(struct monitor *monitor, const struct command *command)
+{
+    bool held = command->looks && hold(monitor);
+    bool end = command->run(monitor);
+    if (held) {
+        ringer_resume(monitor->machine);
+    }
+    return end;
+}
+
+static bool run_examine(struct monitor *monitor, const char *word, char *address)
+{
+    bool physical = word[1] == 'p';
+    bool held = hold(monitor);
+    examine(monitor, word + (physical ? 2 : 1), address, physical);
+    if (held) {
+        ringer_resume(monitor->machine);
+    }
+    return false;
+}
+
+static bool execute(struct monitor *monitor)
+{
+    char *rest;
+    char *word = strtok_r(monitor->line, " \t", &rest);
+    char *second = word ? strtok_r(NULL, " \t", &rest) : NULL;
+    if (!word) {
+        return false;
+    }
+    if (word[0] == 'x' && (strchr("/p", word[1]) || !word[1])) {
+        return run_examine(monitor, word, second);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        const struct command *c = &commands[i];
+        bool same_second =
+            c->second ? second && !strncmp(second, c->second, strlen(second)) : !second;
+        if (!strcmp(word, c->word) && same_second) {
+            return run_command(monitor, c);
+        }
+    }
+    print(monitor, "that is not known; help tells what is\r\n");
+    return false;
+}
+
+/* ------------------------------------------------------------------ the line */
+
+bool monitor_input(struct monitor *monitor, uint8_t byte)
+{
+    bool end = false;
+    switch (byte) {
+    case '\r':
+    case '\n':
+        print(monitor, "\r\n");
+        monitor->line[monitor->length] = 0;
+        end = execute(monitor);
+        if (!end) {
+            prompt(monitor);
+        }
+        break;
+    case KEY_BACKSPACE:
+    case KEY_DELETE:
+        if (monitor->length > 0) {
+            monitor->length--;
+            print(monitor, "\b \b");
+        }
+        break;
+    case KEY_CTRL_C:
+        print(monitor, "^C\r\n");
+        prompt(monitor);
+        break;
+    case KEY_CTRL_D:
+        monitor_close(monitor);
+        break;
+    case KEY_CTRL_U:
+        while (monitor->length > 0) {
+            monitor->length--;
+            print(monitor, "\b \b");
+        }
+        break;
+    default:
+        if (byte >= ' ' && monitor->length < sizeof(monitor->line) - 1) {
+            monitor->line[monitor->length++] = (char)byte;
+            print(monitor, "%c", byte);
+        }
+        break;
+    }
+    return end;
+}
+
+void monitor_init(struct monitor *monitor, ringer_output_fn *output, void *context)
+{
+    *monitor = (struct monitor){.output = output, .context = context};
+}
+
+void monitor_open(struct monitor *monitor, struct ringer *machine)
+{
+    monitor->machine = machine;
+    monitor->open = true;
+    print(monitor, "\r\nRinger's monitor: help tells the commands, Ctrl-A c leaves.\r\n");
+    prompt(monitor);
+}
+
+void monitor_close(struct monitor *monitor)
+{
+    if (monitor->open) {
+        monitor->open = false;
+        print(monitor, "\r\n%s",
+              ringer_is_paused(monitor->machine) ? "(the guest is stopped)\r\n" : "");
+    }
+}

@@ -1,0 +1,32 @@
+/*
+ * monitor.h - a small monitor on the console: looks into the guest, stops it and lets it go.
+ *
+ * The guest goes on while the monitor is open; a command that looks at registers or memory holds it
+ * for that moment.
+ */
+#ifndef APP_MONITOR_H
+#define APP_MONITOR_H
+
+#include <ringer/ringer.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct monitor {
+    struct ringer *machine;
+    ringer_output_fn *output; /* to the user's terminal, which is raw */
+    void *context;
+    bool open;
+    char line[128];
+    size_t length;
+    uint64_t next_address; /* where x goes on without an address */
+};
+
+void monitor_init(struct monitor *monitor, ringer_output_fn *output, void *context);
+void monitor_open(struct monitor *monitor, struct ringer *machine);
+void monitor_close(struct monitor *monitor);
+
+/* A byte that the user typed.  True if the user asked for the machine's end. */
+bool monitor_input(struct monitor *monitor, uint8_t byte);
+
+#endif

@@ -1,0 +1,309 @@
+/*
+ * options.c - the options of `ringer run`: one table, from which they are parsed, explained by
+ * --help and completed by shells.
+ */
+#include "app/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/types.h"
+
+typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
+
+static parse_fn parse_memory, parse_cpus, parse_protocol, parse_console, parse_serial2,
+    parse_debug_console, parse_stats;
+
+struct row {
+    char letter;          /* 0: none */
+    const char *name;     /* without its dashes */
+    const char *argument; /* as --help shows it; NULL: none; "[=...]": optional */
+    const char *help;
+    const char *words; /* what the argument may be, for completion; "file" for any file */
+    parse_fn *parse;   /* NULL: the member at offset is set, a string or a bool */
+    size_t offset;
+};
+
+#define MEMBER(name) offsetof(struct options, name)
+#define BACKENDS     "stdio pty file: unix: none"
+
+static const struct row rows[] = {
+    {'k', "kernel", "FILE", "bzImage or ELF; without: a guest that is built in", "file", NULL,
+     MEMBER(kernel)},
+    {'i', "initrd", "FILE", "initial RAM disk", "file", NULL, MEMBER(initrd)},
+    {'a', "append", "TEXT", "the kernel's command line", "", NULL, MEMBER(append)},
+    {'m', "memory", "SIZE", "guest RAM: 512M; suffixes K, M, G, T", "256M 512M 1G 2G 4G",
+     parse_memory, 0},
+    {'c', "cpus", "N", "number of vCPUs: 1", "1", parse_cpus, 0},
+    {'e', "engine", "NAME", "auto or interp", "auto interp", NULL, MEMBER(engine)},
+    {0, "protocol", "NAME", "auto, linux, vmlinux (quicker), pvh, multiboot, elf",
+     "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
+    {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
+     parse_console, 0},
+    {0, "serial2", "WHERE", "COM2, likewise: none", BACKENDS, parse_serial2, 0},
+    {0, "debug-exit", NULL, "port 0xf4: writing V ends with status V*2+1", "", NULL,
+     MEMBER(debug_exit)},
+    {0, "debug-console", "[=FILE]", "port 0xe9, to FILE or standard error", "file",
+     parse_debug_console, 0},
+    {0, "trace", "LIST", "exits,exceptions,interrupts,io to standard error",
+     "exits exceptions interrupts io", NULL, MEMBER(trace)},
+    {0, "stats", "[=FILE]", "figures at the end, as JSON", "file", parse_stats, 0},
+    {0, "icount", NULL, "time from the instruction count: repeatable", "", NULL, MEMBER(icount)},
+    {0, "no-reboot", NULL, "a guest's reset ends the machine, status 0", "", NULL,
+     MEMBER(no_reboot)},
+    {0, "version", NULL, "print the version", "", NULL, MEMBER(version)},
+    {'h', "help", NULL, "print this", "", NULL, MEMBER(help)},
+};
+
+#define ROWS ARRAY_SIZE(rows)
+
+static bool is_optional(const struct row *row)
+{
+    return row->argument && row->argument[0] == '[';
+}
+
+/* A size with a suffix.  Without one it is in MiB: nobody wants a machine of so few bytes. */
+static bool parse_memory(struct options *options, const char *value, char *error, size_t error_size)
+{
+    static const char suffixes[] = "KMGT";
+    char *end;
+    errno = 0;
+    uint64_t number = strtoull(value, &end, 10);
+    const char *suffix = *end ? strchr(suffixes, toupper((unsigned char)*end)) : suffixes + 1;
+    if (!isdigit((unsigned char)*value) || !suffix || (*end && end[1])) {
+        snprintf(error, error_size, "memory size '%s': write a number and K, M, G or T, as in 512M",
+                 value);
+        return false;
+    }
+    unsigned shift = 10 * (unsigned)(suffix - suffixes + 1);
+    if (errno || number > UINT64_MAX >> shift || number << shift > INT64_MAX) {
+        snprintf(error, error_size, "memory size '%s' is beyond what an address can be", value);
+        return false;
+    }
+    if (number == 0) {
+        snprintf(error, error_size, "memory size '%s': a machine needs some memory", value);
+        return false;
+    }
+    options->memory_bytes = number << shift;
+    return true;
+}
+
+static bool parse_cpus(struct options *options, const char *value, char *error, size_t error_size)
+{
+    char *end;
+    errno = 0;
+    unsigned long number = strtoul(value, &end, 10);
+    if (!isdigit((unsigned char)*value) || *end || errno || number == 0 || number > 65535) {
+        snprintf(error, error_size, "number of CPUs '%s': write a number from 1", value);
+        return false;
+    }
+    options->cpus = (unsigned)number;
+    return true;
+}
+
+static bool parse_protocol(struct options *options, const char *value, char *error,
+                           size_t error_size)
+{
+    static const char *const names[] = {
+        [RINGER_PROTOCOL_AUTO] = "auto",           [RINGER_PROTOCOL_LINUX] = "linux",
+        [RINGER_PROTOCOL_VMLINUX] = "vmlinux",     [RINGER_PROTOCOL_PVH] = "pvh",
+        [RINGER_PROTOCOL_MULTIBOOT] = "multiboot", [RINGER_PROTOCOL_ELF] = "elf",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (!strcmp(value, names[i])) {
+            options->protocol = (enum ringer_protocol)i;
+            return true;
+        }
+    }
+    snprintf(error, error_size,
+             "protocol '%s' is not known; there are auto, linux, vmlinux, pvh, multiboot and elf",
+             value);
+    return false;
+}
+
+static bool check_backend(const char *option, const char *value, char *error, size_t error_size)
+{
+    static const char *const exact[] = {"stdio", "pty", "none"};
+    for (size_t i = 0; i < ARRAY_SIZE(exact); i++) {
+        if (!strcmp(value, exact[i])) {
+            return true;
+        }
+    }
+    if ((!strncmp(value, "file:", 5) || !strncmp(value, "unix:", 5)) && value[5]) {
+        return true;
+    }
+    snprintf(error, error_size,
+             "--%s '%s' is not known; there are stdio, pty, file:PATH, unix:PATH and none", option,
+             value);
+    return false;
+}
+
+static bool parse_console(struct options *options, const char *value, char *error,
+                          size_t error_size)
+{
+    options->console = value;
+    return check_backend("console", value, error, error_size);
+}
+
+static bool parse_serial2(struct options *options, const char *value, char *error,
+                          size_t error_size)
+{
+    options->serial2 = value;
+    return check_backend("serial2", value, error, error_size);
+}
+
+static bool parse_debug_console(struct options *options, const char *value, char *error,
+                                size_t error_size)
+{
+    (void)error;
+    (void)error_size;
+    options->debug_console = true;
+    options->debug_console_path = value;
+    return true;
+}
+
+static bool parse_stats(struct options *options, const char *value, char *error, size_t error_size)
+{
+    (void)error;
+    (void)error_size;
+    options->stats = true;
+    options->stats_path = value;
+    return true;
+}
+
+static bool set(struct options *options, const struct row *row, const char *value, char *error,
+                size_t error_size)
+{
+    char *member = (char *)options + row->offset;
+    if (row->parse) {
+        return row->parse(options, value, error, error_size);
+    }
+    if (row->argument) {
+        memcpy(member, &value, sizeof(value));
+    } else {
+        bool yes = true;
+        memcpy(member, &yes, sizeof(yes));
+    }
+    return true;
+}
+
+/* The forms that getopt_long() wants: option i has the value 256 + i, or its letter. */
+static void fill_getopt(struct option long_options[ROWS + 1], char short_options[2 * ROWS + 2])
+{
+    char *letter = short_options;
+    *letter++ = ':';
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+        int has_argument = !row->argument     ? no_argument
+                           : is_optional(row) ? optional_argument
+                                              : required_argument;
+        long_options[i] = (struct option){row->name, has_argument, NULL, 256 + (int)i};
+        if (row->letter) {
+            *letter++ = row->letter;
+            if (row->argument) {
+                *letter++ = ':';
+            }
+        }
+    }
+    *letter = 0;
+    long_options[ROWS] = (struct option){0};
+}
+
+static const struct row *find_row(int value)
+{
+    if (value >= 256) {
+        return &rows[value - 256];
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].letter == value) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* Checks what no option can check alone. */
+static bool check(const struct options *options, char *error, size_t error_size)
+{
+    if (options->initrd && !options->kernel) {
+        snprintf(error, error_size, "an initrd needs a kernel: add -k FILE");
+        return false;
+    }
+    if (!strcmp(options->console, "stdio") && !strcmp(options->serial2, "stdio")) {
+        snprintf(error, error_size,
+                 "only one serial port can be on stdio: add --console with another place");
+        return false;
+    }
+    return true;
+}
+
+bool options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
+{
+    struct option long_options[ROWS + 1];
+    char short_options[2 * ROWS + 2];
+    fill_getopt(long_options, short_options);
+    *options = (struct options){
+        .memory_bytes = RINGER_CONFIG_DEFAULT.memory_bytes,
+        .cpus = RINGER_CONFIG_DEFAULT.cpus,
+        .engine = RINGER_CONFIG_DEFAULT.engine,
+        .protocol = RINGER_PROTOCOL_AUTO,
+        .console = "stdio",
+        .serial2 = "none",
+    };
+    opterr = 0;
+    optind = 0;
+    for (int value; (value = getopt_long(argc, argv, short_options, long_options, NULL)) != -1;) {
+        if (value == ':') {
+            snprintf(error, error_size, "option '%s' needs an argument", argv[optind - 1]);
+            return false;
+        }
+        const struct row *row = find_row(value);
+        if (value == '?' || !row) {
+            bool lone = optopt > 0 && optopt < 256;
+            const char letter[] = {'-', lone ? (char)optopt : '?', 0};
+            snprintf(error, error_size, "option '%s' is not known, or not used so; try --help",
+                     lone ? letter : argv[optind - 1]);
+            return false;
+        }
+        if (!set(options, row, optarg, error, error_size)) {
+            return false;
+        }
+    }
+    if (options->help || options->version) {
+        return true;
+    }
+    if (optind < argc) {
+        snprintf(error, error_size, "argument '%s' is one too many; a kernel is given with -k FILE",
+                 argv[optind]);
+        return false;
+    }
+    return check(options, error, error_size);
+}
+
+void options_print_help(FILE *file)
+{
+    fprintf(file, "Usage: ringer run [OPTIONS]\nRun a virtual machine.\n\n");
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+        char names[40];
+        snprintf(names, sizeof(names), "%c%c%s --%s%s%s", row->letter ? '-' : ' ',
+                 row->letter ? row->letter : ' ', row->letter ? "," : " ", row->name,
+                 row->argument && !is_optional(row) ? " " : "", row->argument ? row->argument : "");
+        fprintf(file, "  %-27s %s\n", names, row->help);
+    }
+    fprintf(file, "\nOn a terminal: Ctrl-A x quits, Ctrl-A c opens the monitor, Ctrl-A h tells.\n");
+}
+
+void options_print_words(FILE *file)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        fprintf(file, "--%s%s\t%s\n", rows[i].name, is_optional(&rows[i]) ? "=" : "",
+                rows[i].words);
+        if (rows[i].letter) {
+            fprintf(file, "-%c\t%s\n", rows[i].letter, rows[i].words);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+/* options.h - the options of `ringer run`. */
+#ifndef APP_OPTIONS_H
+#define APP_OPTIONS_H
+
+#include <ringer/ringer.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct options {
+    const char *kernel, *initrd, *append;
+    uint64_t memory_bytes;
+    unsigned cpus;
+    const char *engine;
+    enum ringer_protocol protocol;
+    const char *console, *serial2; /* "stdio", or a back end of ringer.h */
+    bool debug_exit;
+    bool debug_console;
+    const char *debug_console_path; /* NULL: standard error */
+    const char *trace;
+    bool stats;
+    const char *stats_path; /* NULL: standard error */
+    bool icount;
+    bool no_reboot;
+    bool help, version;
+};
+
+/* Fills *options from the arguments after `run`; argv[0] is not looked at.  Strings are borrowed
+ * from argv.  False, with a line for people in error, where they are wrong. */
+bool options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
+
+/* What `ringer run --help` says; fits a screen of 80 by 24. */
+void options_print_help(FILE *file);
+
+/* For shell completion: for each option a line "--name", a tab, and what its argument is: nothing,
+ * "file", or its words between blanks. */
+void options_print_words(FILE *file);
+
+#endif

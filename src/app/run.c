@@ -1,0 +1,288 @@
+/* run.c - `ringer run`: makes a machine from the options, runs it, and makes it anew on a reset. */
+#include "app/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/console.h"
+#include "app/options.h"
+#include "app/report.h"
+#include "app/terminal.h"
+#include "base/types.h"
+
+/* Signal handlers must find these, so they are the process's, as the terminal is. */
+static volatile int caught_signal;
+static struct ringer *volatile running;
+
+struct run {
+    struct options options;
+    struct console console;
+    bool on_stdio; /* one of the serial ports is the console */
+    FILE *stats_file, *debug_file;
+    struct ringer *machine;
+};
+
+static void complain(const char *text)
+{
+    terminal_restore();
+    fprintf(stderr, "ringer: %s\n", text);
+}
+
+/* ------------------------------------------------------------------ signals */
+
+static void on_signal(int number)
+{
+    int saved_errno = errno;
+    caught_signal = number;
+    struct ringer *machine = running;
+    if (machine) {
+        ringer_stop(machine);
+    }
+    errno = saved_errno;
+}
+
+static void catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct sigaction action = {.sa_handler = on_signal};
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        struct sigaction old;
+        sigaction(numbers[i], NULL, &old);
+        if (old.sa_handler != SIG_IGN) { /* nohup, or a background job of a plain shell */
+            sigaction(numbers[i], &action, NULL);
+        }
+    }
+    /* A closed standard output or socket is an error of write(), not our death. */
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ------------------------------------------------------------------ files */
+
+/* Opens the output FILE of an option at once: better no start than no figures after an hour. */
+static FILE *open_output(const char *option, const char *path)
+{
+    FILE *file = fopen(path, "we");
+    if (!file) {
+        char text[512];
+        snprintf(text, sizeof(text), "--%s file '%s' cannot be written: %s", option, path,
+                 strerror(errno));
+        complain(text);
+    }
+    return file;
+}
+
+static bool open_files(struct run *run)
+{
+    const struct options *o = &run->options;
+    if (o->stats_path && !(run->stats_file = open_output("stats", o->stats_path))) {
+        return false;
+    }
+    return !o->debug_console_path ||
+           (run->debug_file = open_output("debug-console", o->debug_console_path));
+}
+
+static void debug_output(void *context, const void *bytes, size_t size)
+{
+    FILE *file = context;
+    fwrite(bytes, 1, size, file);
+    fflush(file);
+}
+
+/* ------------------------------------------------------------------ one machine */
+
+static void configure(struct run *run, struct ringer_config *config)
+{
+    const struct options *o = &run->options;
+    const char *where[RINGER_SERIAL_PORTS] = {o->console, o->serial2};
+    *config = RINGER_CONFIG_DEFAULT;
+    config->memory_bytes = o->memory_bytes;
+    config->cpus = o->cpus;
+    config->engine = o->engine;
+    config->icount = o->icount;
+    config->debug_exit = o->debug_exit;
+    config->debug_console = o->debug_console;
+    config->trace = o->trace;
+    if (run->debug_file) {
+        config->debug_output = debug_output;
+        config->debug_context = run->debug_file;
+    }
+    for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
+        bool stdio = !strcmp(where[i], "stdio");
+        config->serial[i].backend = stdio ? "callback" : where[i];
+        config->serial[i].output = stdio ? console_output : NULL;
+        config->serial[i].context = stdio ? &run->console : NULL;
+    }
+}
+
+/* These say that the host, not the user, is at fault. */
+static int status_of_error(int error)
+{
+    bool host = error == -ENOMEM || error == -EAGAIN || error == -EMFILE || error == -ENFILE ||
+                error == -EIO || error == -ENOSYS;
+    return host ? STATUS_FAILURE : STATUS_USER;
+}
+
+/* Creates and loads run->machine.  Returns STATUS_OK or, with a line to the user, another status.
+ */
+static int create(struct run *run)
+{
+    const struct options *o = &run->options;
+    struct ringer_config config;
+    char error[512] = "";
+    configure(run, &config);
+    int result = ringer_create(&config, &run->machine, error, sizeof(error));
+    if (result < 0) {
+        complain(error[0] ? error : strerror(-result));
+        return status_of_error(result);
+    }
+    result = ringer_load(run->machine, o->protocol, o->kernel, o->initrd, o->append);
+    if (result < 0) {
+        complain(ringer_error(run->machine));
+        return status_of_error(result);
+    }
+    return STATUS_OK;
+}
+
+static void destroy(struct run *run)
+{
+    running = NULL;
+    if (run->on_stdio) {
+        console_detach(&run->console);
+    }
+    ringer_destroy(run->machine);
+    run->machine = NULL;
+}
+
+/* Tells where to find the serial ports that are neither here nor named by the user. */
+static void tell_paths(struct run *run)
+{
+    const char *where[RINGER_SERIAL_PORTS] = {run->options.console, run->options.serial2};
+    for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
+        const char *path = ringer_serial_path(run->machine, i);
+        if (!strcmp(where[i], "pty") && path) {
+            fprintf(stderr, "ringer: COM%u is at %s\r\n", i + 1, path);
+        }
+    }
+}
+
+static int finish(struct run *run, const struct ringer_exit *end)
+{
+    switch (end->reason) {
+    case RINGER_EXIT_POWER_OFF:
+    case RINGER_EXIT_RESET:
+        return STATUS_OK;
+    case RINGER_EXIT_DEBUG:
+        return (int)((end->code << 1 | 1) & 0xff);
+    case RINGER_EXIT_TRIPLE_FAULT:
+        terminal_restore();
+        fprintf(stderr, "ringer: the guest ended in a triple fault, on CPU %u\n", end->cpu);
+        report_cpu(stderr, run->machine, end->cpu);
+        return STATUS_TRIPLE_FAULT;
+    case RINGER_EXIT_STOPPED:
+        return caught_signal ? 128 + caught_signal : STATUS_OK;
+    case RINGER_EXIT_FAILURE:
+        break;
+    }
+    complain(ringer_error(run->machine));
+    report_cpu(stderr, run->machine, end->cpu);
+    return STATUS_FAILURE;
+}
+
+static bool wants_end(const struct run *run)
+{
+    return caught_signal || (run->on_stdio && run->console.quit);
+}
+
+/* Runs the machine to its end.  *again is set where the guest wants a new one. */
+static int run_machine(struct run *run, bool *again)
+{
+    struct ringer_exit end = {.reason = RINGER_EXIT_FAILURE};
+    if (run->on_stdio) {
+        int result = console_attach(&run->console, run->machine);
+        if (result < 0) {
+            complain("standard input cannot be watched");
+            return STATUS_FAILURE;
+        }
+    }
+    running = run->machine;
+    if (wants_end(run)) { /* the signal came before it could reach this machine */
+        end.reason = RINGER_EXIT_STOPPED;
+    } else if (ringer_run(run->machine, &end) < 0) {
+        end.reason = RINGER_EXIT_FAILURE;
+    }
+    if (end.reason == RINGER_EXIT_RESET && !run->options.no_reboot && !wants_end(run)) {
+        *again = true;
+        return STATUS_OK;
+    }
+    return finish(run, &end);
+}
+
+/* The figures of the machine that ended last. */
+static int write_stats(struct run *run, int status)
+{
+    terminal_restore();
+    int result = report_stats(run->stats_file ? run->stats_file : stderr, run->machine);
+    if (result < 0) {
+        complain("the figures of --stats cannot be written");
+        return status == STATUS_OK ? STATUS_FAILURE : status;
+    }
+    return status;
+}
+
+static int run_all(struct run *run)
+{
+    int status;
+    bool again = true, told = false;
+    while (again) {
+        again = false;
+        status = create(run);
+        if (status == STATUS_OK) {
+            if (run->on_stdio && !told) {
+                /* Only now: what went wrong so far was told on a terminal in order. */
+                console_start(&run->console);
+            }
+            if (!told) {
+                tell_paths(run);
+            }
+            told = true;
+            status = run_machine(run, &again);
+            if (!again && run->options.stats) {
+                status = write_stats(run, status);
+            }
+        }
+        destroy(run);
+    }
+    return status;
+}
+
+int run_main(int argc, char **argv)
+{
+    struct run run = {.machine = NULL};
+    char error[512];
+    if (!options_parse(&run.options, argc, argv, error, sizeof(error))) {
+        complain(error);
+        return STATUS_USER;
+    }
+    if (run.options.help) {
+        options_print_help(stdout);
+        return STATUS_OK;
+    }
+    if (run.options.version) {
+        printf("ringer %s\n", ringer_version());
+        return STATUS_OK;
+    }
+    if (!open_files(&run)) {
+        return STATUS_USER;
+    }
+    bool second = !strcmp(run.options.serial2, "stdio");
+    run.on_stdio = second || !strcmp(run.options.console, "stdio");
+    console_init(&run.console, second ? 1 : 0, &caught_signal);
+    catch_signals();
+    int status = run_all(&run);
+    terminal_restore();
+    return status;
+}

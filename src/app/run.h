@@ -1,0 +1,16 @@
+/* run.h - `ringer run`. */
+#ifndef APP_RUN_H
+#define APP_RUN_H
+
+/* What `ringer run` ends with, besides a debug exit's value and 128 plus a signal's number. */
+enum {
+    STATUS_OK = 0,
+    STATUS_USER = 1,           /* the user's mistake */
+    STATUS_TRIPLE_FAULT = 124, /* the guest's */
+    STATUS_FAILURE = 125,      /* Ringer's own */
+};
+
+/* argv[0] is "run".  Returns the exit status. */
+int run_main(int argc, char **argv);
+
+#endif

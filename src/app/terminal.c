@@ -1,0 +1,102 @@
+/* terminal.c - raw mode and back: at exit, on a crash, on Ctrl-Z's signal and on SIGCONT. */
+#include "app/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/types.h"
+
+static struct {
+    int fd;
+    struct termios saved, raw;
+    int flags;                    /* of the open file, as they were; -1: not known */
+    volatile sig_atomic_t active; /* we have made it raw */
+    volatile sig_atomic_t shared; /* flags are to be restored */
+    bool prepared;                /* handlers are there */
+} terminal;
+
+/* tcsetattr() is async-signal-safe. */
+static void apply(const struct termios *settings)
+{
+    while (tcsetattr(terminal.fd, TCSADRAIN, settings) < 0 && errno == EINTR) {}
+}
+
+void terminal_restore(void)
+{
+    if (terminal.shared) {
+        terminal.shared = 0;
+        fcntl(terminal.fd, F_SETFL, terminal.flags);
+    }
+    if (terminal.active) {
+        terminal.active = 0;
+        apply(&terminal.saved);
+    }
+}
+
+static void on_crash(int number)
+{
+    terminal_restore();
+    raise(number); /* SA_RESETHAND: this time it kills */
+}
+
+static void on_stop(int number)
+{
+    int saved_errno = errno;
+    (void)number;
+    if (terminal.active) {
+        apply(&terminal.saved);
+    }
+    raise(SIGSTOP);
+    errno = saved_errno;
+}
+
+static void on_continue(int number)
+{
+    int saved_errno = errno;
+    (void)number;
+    /* In the background it is the shell's; tcsetattr() would stop us. */
+    if (terminal.active && tcgetpgrp(terminal.fd) == getpgrp()) {
+        apply(&terminal.raw);
+    }
+    errno = saved_errno;
+}
+
+static void prepare(void)
+{
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    struct sigaction crash = {.sa_handler = on_crash, .sa_flags = SA_RESETHAND};
+    struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    struct sigaction resume = {.sa_handler = on_continue, .sa_flags = SA_RESTART};
+    for (size_t i = 0; i < ARRAY_SIZE(crashes); i++) {
+        sigaction(crashes[i], &crash, NULL);
+    }
+    sigaction(SIGTSTP, &stop, NULL);
+    sigaction(SIGCONT, &resume, NULL);
+    atexit(terminal_restore);
+}
+
+bool terminal_make_raw(int fd)
+{
+    if (terminal.active) {
+        return true;
+    }
+    terminal.fd = fd;
+    terminal.flags = fcntl(fd, F_GETFL);
+    terminal.shared = terminal.flags != -1;
+    if (!terminal.prepared) {
+        terminal.prepared = true;
+        prepare();
+    }
+    if (tcgetattr(fd, &terminal.saved) < 0) {
+        return false;
+    }
+    terminal.raw = terminal.saved;
+    cfmakeraw(&terminal.raw);
+    terminal.active = 1;
+    apply(&terminal.raw);
+    return true;
+}

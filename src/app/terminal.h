@@ -1,0 +1,18 @@
+/*
+ * terminal.h - the user's terminal: raw while the guest has it, and always given back as it was.
+ *
+ * A process has one terminal, and signal handlers must find it, so its state is the process's own:
+ * the one exception to "no mutable state at file scope".
+ */
+#ifndef APP_TERMINAL_H
+#define APP_TERMINAL_H
+
+#include <stdbool.h>
+
+/* Makes the terminal that fd is raw, until terminal_restore() or the end of the process, however
+ * that comes (but for SIGKILL).  Returns false if fd is no terminal.  In any case the restoring
+ * also undoes O_NONBLOCK on fd: the event loop sets it, and others share the open file. */
+bool terminal_make_raw(int fd);
+void terminal_restore(void);
+
+#endif
