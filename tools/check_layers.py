@@ -74,7 +74,7 @@ def check_includes(layers):
 def check_headers(directories):
     """Compile each header in a source of its own, with the project's warnings."""
     offences = []
-    flags = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
              "-I", SRC, "-I", os.path.join(ROOT, "include")]
     for directory in directories:
         flags += ["-I", directory]
