@@ -151,6 +151,7 @@ struct cpu {
     bool single_step_needed; /* TF, a breakpoint or a watchpoint is on: derived */
     bool interrupt_shadow;   /* after STI or a load of SS: nothing is taken for one instruction */
     bool debug_shadow;       /* the part of it that also holds off #DB (load of SS) */
+    bool debug_step;         /* TF was set as the current instruction began: see debug.h */
     bool nmi_blocked, nmi_pending;
     u8 activity; /* enum activity */
     struct fault fault;
