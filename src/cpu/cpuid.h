@@ -1,0 +1,18 @@
+/* cpuid.h - what this CPU says of itself: see cpuid.c. */
+#ifndef CPU_CPUID_H
+#define CPU_CPUID_H
+
+#include "base/types.h"
+#include "isa/cpuid.h"
+
+struct cpu;
+
+enum { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+
+/* CPUID with EAX = leaf, ECX = subleaf.  As on Intel's, a leaf beyond the last gives the last. */
+void cpu_cpuid(struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4]);
+
+/* The bits that XSETBV may set in XCR0: what the host's own registers can hold. */
+u64 cpu_xcr0_supported(const struct cpu *cpu);
+
+#endif
