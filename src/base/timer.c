@@ -17,8 +17,7 @@ void timer_cancel(struct timer *t)
     if (!t->armed) {
         return;
     }
-    for (link = &t->queue->first; *link != t; link = &(*link)->next) {
-    }
+    for (link = &t->queue->first; *link != t; link = &(*link)->next) {}
     *link = t->next;
     t->next = NULL;
     t->armed = false;
@@ -32,8 +31,7 @@ void timer_arm(struct timer *t, u64 deadline_ns)
     t->deadline_ns = deadline_ns;
     t->armed_in_run = t->queue->run;
     for (link = &t->queue->first; *link && (*link)->deadline_ns <= deadline_ns;
-         link = &(*link)->next) {
-    }
+         link = &(*link)->next) {}
     t->next = *link;
     *link = t;
     t->armed = true;

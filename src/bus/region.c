@@ -23,8 +23,8 @@ static unsigned find_index(const struct bus_map *map, enum bus_space space, u64 
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
         const struct bus_region *r = &map->regions[middle];
-        bool below = r->space < space || (r->space == space && r->base <= addr &&
-                                          addr - r->base >= r->size);
+        bool below =
+            r->space < space || (r->space == space && r->base <= addr && addr - r->base >= r->size);
         if (below) {
             low = middle + 1;
         } else {
@@ -147,18 +147,19 @@ static bool whole_units(const struct bus_region *r, u64 offset, unsigned size)
 
 u64 bus_map_read(struct bus_map *map, enum bus_space space, u64 addr, unsigned size)
 {
-    const struct bus_region *r = bus_map_find(map, space, addr);
+    const struct bus_region *found = bus_map_find(map, space, addr);
     u64 value = 0;
     unsigned i, piece;
 
-    if (r && size <= r->size - (addr - r->base)) {
-        u64 offset = addr - r->base;
-        if (!whole_units(r, offset, size)) {
-            return read_units(r, offset, size);
+    if (found && size <= found->size - (addr - found->base)) {
+        const struct bus_region r = *found; /* the device may change the map meanwhile */
+        u64 offset = addr - r.base;
+        if (!whole_units(&r, offset, size)) {
+            return read_units(&r, offset, size);
         }
-        piece = size < r->ops->max_size ? size : r->ops->max_size;
+        piece = size < r.ops->max_size ? size : r.ops->max_size;
         for (i = 0; i < size; i += piece) {
-            value |= region_read(r, offset + i, piece) << (8 * i);
+            value |= region_read(&r, offset + i, piece) << (8 * i);
         }
         return value;
     }
@@ -173,18 +174,19 @@ u64 bus_map_read(struct bus_map *map, enum bus_space space, u64 addr, unsigned s
 
 void bus_map_write(struct bus_map *map, enum bus_space space, u64 addr, u64 value, unsigned size)
 {
-    const struct bus_region *r = bus_map_find(map, space, addr);
+    const struct bus_region *found = bus_map_find(map, space, addr);
     unsigned i, piece;
 
-    if (r && size <= r->size - (addr - r->base)) {
-        u64 offset = addr - r->base;
-        if (!whole_units(r, offset, size)) {
-            write_units(r, offset, value, size);
+    if (found && size <= found->size - (addr - found->base)) {
+        const struct bus_region r = *found; /* the device may change the map meanwhile */
+        u64 offset = addr - r.base;
+        if (!whole_units(&r, offset, size)) {
+            write_units(&r, offset, value, size);
             return;
         }
-        piece = size < r->ops->max_size ? size : r->ops->max_size;
+        piece = size < r.ops->max_size ? size : r.ops->max_size;
         for (i = 0; i < size; i += piece) {
-            r->ops->write(r->device, offset + i, (value >> (8 * i)) & bits_mask(8 * piece), piece);
+            r.ops->write(r.device, offset + i, (value >> (8 * i)) & bits_mask(8 * piece), piece);
         }
         return;
     }

@@ -32,6 +32,12 @@ struct device {
     void (*destroy)(struct device *device); /* frees; removes its regions from the map */
 };
 
+/* Add all of the regions, with device as theirs: 0, or -errno and none of them added. */
+int device_add_regions(const struct slot *slot, const struct bus_region *regions, unsigned count,
+                       void *device);
+void device_remove_regions(const struct slot *slot, const struct bus_region *regions,
+                           unsigned count);
+
 static inline void device_destroy(struct device *device)
 {
     if (device) {

@@ -1,0 +1,30 @@
+/* device.c - what device constructors share. */
+#include "dev/device.h"
+
+int device_add_regions(const struct slot *slot, const struct bus_region *regions, unsigned count,
+                       void *device)
+{
+    unsigned i;
+    int error;
+
+    for (i = 0; i < count; i++) {
+        struct bus_region region = regions[i];
+        region.device = device;
+        error = bus_map_add(slot->bus, &region);
+        if (error) {
+            device_remove_regions(slot, regions, i);
+            return error;
+        }
+    }
+    return 0;
+}
+
+void device_remove_regions(const struct slot *slot, const struct bus_region *regions,
+                           unsigned count)
+{
+    unsigned i;
+
+    for (i = 0; i < count; i++) {
+        bus_map_remove(slot->bus, regions[i].space, regions[i].base);
+    }
+}

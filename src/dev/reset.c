@@ -1,0 +1,130 @@
+/*
+ * reset.c - two ports by which a guest resets the machine.
+ *
+ *      port CF9   3 full   2 RST_CPU: resets as it becomes 1   1 SYS_RST: a hard reset
+ *      port 92    1 A20   0 resets as it becomes 1
+ *
+ * CF9 lies inside the dword of PCI's CONFIG_ADDRESS.  Only a byte access is the reset register's,
+ * so the region is the whole dword: otherwise the bus would split a CONFIG_ADDRESS access into
+ * bytes, and choosing a PCI device could reset the machine.
+ *
+ * Intel, "82371AB (PIIX4)", RC; Intel, "I/O Controller Hub 9", PORT92.
+ *
+ * LIMIT: A20 is kept and never gates an address.
+ */
+#include "dev/reset.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/bits.h"
+
+enum {
+    CONTROL_RST_CPU = 0x04,
+    CONTROL_KEPT = 0x0a,
+    PORT92_RESET = 0x01,
+    PORT92_A20 = 0x02,
+};
+
+struct reset {
+    struct device device;
+    struct slot slot;
+    u8 control, port92;
+};
+
+static struct reset *from_device(struct device *device)
+{
+    return container_of(device, struct reset, device);
+}
+
+void reset_write_control(struct device *device, u8 value)
+{
+    struct reset *r = from_device(device);
+
+    r->control = value & CONTROL_KEPT;
+    if (value & CONTROL_RST_CPU) {
+        r->slot.power(r->slot.power_context, POWER_RESET, 0);
+    }
+}
+
+static u64 control_read(void *device, u64 offset, unsigned size)
+{
+    struct reset *r = device;
+
+    return offset == 1 && size == 1 ? r->control : ~0ull;
+}
+
+static void control_write(void *device, u64 offset, u64 value, unsigned size)
+{
+    struct reset *r = device;
+
+    if (offset == 1 && size == 1) {
+        reset_write_control(&r->device, (u8)value);
+    }
+}
+
+static u64 port92_read(void *device, u64 offset, unsigned size)
+{
+    struct reset *r = device;
+
+    (void)offset;
+    (void)size;
+    return r->port92;
+}
+
+static void port92_write(void *device, u64 offset, u64 value, unsigned size)
+{
+    struct reset *r = device;
+    bool resets = value & PORT92_RESET && !(r->port92 & PORT92_RESET);
+
+    (void)offset;
+    (void)size;
+    r->port92 = value & (PORT92_RESET | PORT92_A20);
+    if (resets) {
+        r->slot.power(r->slot.power_context, POWER_RESET, 0);
+    }
+}
+
+static const struct bus_region_ops control_ops = {control_read, control_write, 1, 4};
+static const struct bus_region_ops port92_ops = {port92_read, port92_write, 1, 1};
+
+static const struct bus_region regions[] = {
+    {.space = BUS_PIO, .base = 0xcf8, .size = 4, .ops = &control_ops, .name = "reset control"},
+    {.space = BUS_PIO, .base = 0x92, .size = 1, .ops = &port92_ops, .name = "port 92"},
+};
+
+static void reset(struct device *device)
+{
+    struct reset *r = from_device(device);
+
+    r->control = 0;
+    r->port92 = PORT92_A20;
+}
+
+static void destroy(struct device *device)
+{
+    struct reset *r = from_device(device);
+
+    device_remove_regions(&r->slot, regions, ARRAY_SIZE(regions));
+    free(r);
+}
+
+int reset_create(const struct slot *slot, struct device **device)
+{
+    struct reset *r = calloc(1, sizeof(*r));
+    int error;
+
+    if (!r) {
+        return -ENOMEM;
+    }
+    r->device = (struct device){.name = "reset", .reset = reset, .destroy = destroy};
+    r->slot = *slot;
+    error = device_add_regions(slot, regions, ARRAY_SIZE(regions), r);
+    if (error) {
+        free(r);
+        return error;
+    }
+    reset(&r->device);
+    *device = &r->device;
+    return 0;
+}
