@@ -131,8 +131,8 @@ u8 *job_place_low(struct boot_job *job, const char *name, u64 size, u64 align, g
     for (unsigned i = 0; size && i < job->map_count; i++) {
         const struct e820_entry *e = &job->map[i];
         gpa_t at = bits_align_up(e->base > min ? e->base : min, align);
-        while (at <= max && size <= max - at && ram_around(job, at, size) && e->type == E820_RAM &&
-               at - e->base < e->size) {
+        while (at >= min && at <= max && size <= max - at && ram_around(job, at, size) &&
+               e->type == E820_RAM && at - e->base < e->size) {
             const struct job_claim *other = claim_over(job, at, size);
             if (!other) {
                 *start = at;

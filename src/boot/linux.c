@@ -83,13 +83,14 @@ static u8 *place_kernel(struct boot_job *job, const struct linux_image *image, g
         size = init_size > size ? init_size : size;
     }
     if (relocatable && !job_is_free(job, start, size)) {
+        /* Higher up, since it never unpacks itself to below the address that it prefers. */
         if (!bits_is_power_of_two(align)) {
             job_fail(job, "asks for an alignment of 0x%llx, which is no power of two",
                      (unsigned long long)align);
             return NULL;
         }
-        return job_place_low(job, job->config->kernel.name, size, align, LOAD_ADDRESS,
-                             MEM_HIGH_START, load);
+        return job_place_low(job, job->config->kernel.name, size, align, start, MEM_HIGH_START,
+                             load);
     }
     *load = start;
     return job_claim(job, job->config->kernel.name, "the kernel", start, size);

@@ -10,7 +10,9 @@
  *
  * Source: Linux, Documentation/arch/x86/boot.rst, payload_offset and "64-bit Boot Protocol".
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memmem */
+#endif
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
