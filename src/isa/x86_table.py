@@ -438,7 +438,7 @@ def write_table(path, rows, tables):
         out.write('const struct insn_row insn_rows[] = {\n')
         for row in rows:
             attributes = ' | '.join(sorted(row.attributes)) or '0'
-            out.write(f'    {{"{row.mnemonic.lower()}", INSN_{row.mnemonic}, {row.cls}, '
+            out.write(f'    {{"{printed(row.mnemonic)}", INSN_{row.mnemonic}, {row.cls}, '
                       f'CPUID_{row.features}, {attributes}, {row.flags["r"]:#x}, '
                       f'{row.flags["w"]:#x}, {row.flags["u"]:#x}}},\n')
         out.write('};\n\nconst struct decode_row insn_decode_rows[] = {\n')
@@ -466,6 +466,12 @@ def write_table(path, rows, tables):
                     out.write(f'        [{opcode:#04x}] = {{{first}, {count}, {flags}}},\n')
             out.write('    },\n')
         out.write('};\n')
+
+
+def printed(mnemonic):
+    """CALL_FAR prints as call far; MOV_CR and PUSH_SEG as mov and push."""
+    first, _, rest = mnemonic.lower().partition('_')
+    return f'{first} far' if rest == 'far' else first
 
 
 def spec_text(spec):
