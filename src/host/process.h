@@ -1,0 +1,30 @@
+/* process.h - starting a program that lies in our memory, and hearing of its end. */
+#ifndef HOST_PROCESS_H
+#define HOST_PROCESS_H
+
+#include <sys/types.h>
+
+#include "base/types.h"
+
+struct host_process {
+    pid_t pid;
+    int pidfd; /* readable once it has ended */
+};
+
+/* A descriptor of a program that can be executed: a memfd with the bytes of image in it.  >= 0 or
+ * -errno. */
+int host_program_create(const char *name, const void *image, size_t size);
+
+/* Start the program, with the arguments argv (ends with NULL) and no environment.  fds[i], count of
+ * them, become its descriptors 2 + i; it has no others.  0 or -errno. */
+int host_process_start(struct host_process *p, int program, char *const argv[], const int *fds,
+                       unsigned count);
+
+/* Kill it if it has not ended, and clear it away.  Returns how it ended, as waitpid() gives it, or
+ * -1 where that cannot be known. */
+int host_process_end(struct host_process *p);
+
+/* Whether it has ended; then *status is as waitpid() gives it, and it is cleared away. */
+bool host_process_has_ended(struct host_process *p, int *status);
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * cpu_bus.c - a vCPU's side of the bus: port and MMIO accesses become messages to the board.
+ */
+#include <linux/futex.h>
+#include <linux/time_types.h>
+
+#include "base/format.h"
+#include "vm/cpu_process.h"
+#include "vm/cpu_syscall.h"
+
+void vcpu_futex_wait(_Atomic u32 *word, u32 value)
+{
+    struct __kernel_timespec second = {.tv_sec = 1};
+
+    sys_futex(word, FUTEX_WAIT, value, &second);
+    vcpu_check_board();
+}
+
+static void kick(void *context)
+{
+    u64 one = 1;
+
+    (void)context;
+    sys_write(VCPU_FD_KICK, &one, sizeof(one));
+}
+
+static void wait(void *context, _Atomic u32 *futex, u32 value)
+{
+    (void)context;
+    vcpu_futex_wait(futex, value);
+}
+
+static void wake(_Atomic u32 *attention)
+{
+    sys_futex(attention, FUTEX_WAKE, 1, NULL);
+}
+
+/* Under --icount the board has no time of its own: every message tells it, and the vCPU waits until
+ * it has been served, since what it does may change when the next event is due. */
+static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply)
+{
+    u64 deadline_ns, value;
+
+    if (!p->vm->clock.icount) {
+        if (wants_reply) {
+            return ring_call(p->ring, &p->ring_host, m);
+        }
+        ring_post(p->ring, &p->ring_host, m);
+        return 0;
+    }
+    deadline_ns = atomic_load(&p->vm->board_deadline_ns);
+    m->time_ns = clock_ns(p->cpu);
+    value = ring_call(p->ring, &p->ring_host, m);
+    if (atomic_load(&p->vm->board_deadline_ns) < deadline_ns) {
+        interrupt_post_event(&p->cpu->fabric, p->index, INBOX_PAUSE); /* for a new limit */
+    }
+    return value;
+}
+
+static void trace(struct vcpu_process *p, bool is_write, enum bus_space space, u64 addr, u64 value,
+                  unsigned size)
+{
+    char line[80];
+
+    if (p->vm->trace_kinds & TRACE_IO) {
+        format(line, sizeof(line), "io %s %s %lx size=%u value=%lx",
+               space == BUS_PIO ? "port" : "mmio", is_write ? "write" : "read", addr, size, value);
+        vcpu_trace(p, TRACE_IO, line);
+    }
+}
+
+static u64 read(void *context, enum bus_space space, u64 addr, unsigned size)
+{
+    struct ring_message m = {.kind = RING_READ, .space = (u8)space, .size = (u8)size, .addr = addr};
+    u64 value = send(context, &m, true);
+
+    trace(context, false, space, addr, value, size);
+    return value;
+}
+
+static void write(void *context, enum bus_space space, u64 addr, u64 value, unsigned size)
+{
+    struct ring_message m = {
+        .kind = RING_WRITE, .space = (u8)space, .size = (u8)size, .addr = addr, .value = value};
+
+    trace(context, true, space, addr, value, size);
+    send(context, &m, false);
+}
+
+static u8 acknowledge(void *context)
+{
+    struct ring_message m = {.kind = RING_ACKNOWLEDGE};
+
+    return (u8)send(context, &m, true);
+}
+
+static void eoi(void *context, u8 vector)
+{
+    struct ring_message m = {.kind = RING_EOI, .value = vector};
+
+    send(context, &m, false);
+}
+
+void vcpu_bus_init(struct vcpu_process *p)
+{
+    p->ring_host = (struct ring_host){
+        .bell = &p->vm->bell,
+        .spin_ticks = p->vm->spin_ticks,
+        .kick = kick,
+        .wait = wait,
+        .context = p,
+    };
+    p->cpu->port = (struct bus_port){
+        .read = read,
+        .write = write,
+        .acknowledge = acknowledge,
+        .eoi = eoi,
+        .context = p,
+    };
+    p->cpu->fabric = (struct interrupt_fabric){
+        .inboxes = p->vm->inboxes,
+        .count = p->vm->cpu_count,
+        .wake = wake,
+    };
+}

@@ -1,0 +1,77 @@
+/*
+ * cpu_jail.c - what a vCPU process gives up before it runs the guest.
+ *
+ * If the guest ever broke out of its executor, it would stand in a cell that holds nothing but its
+ * own memory.  seccomp(2) with a classic BPF program; the kernel's Documentation/userspace-api,
+ * "Seccomp BPF (SECure COMPuting with filters)".
+ */
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/mman.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+
+#include "vm/cpu_process.h"
+#include "vm/cpu_syscall.h"
+
+/* Newer kernels may have sealed a mapping of theirs (the vDSO).  A range that cannot be unmapped
+ * whole is unmapped by halves, so that only the sealed pages stay. */
+static void unmap(u64 start, u64 end)
+{
+    u64 middle = start + ((end - start) / 2 & PAGE_MASK);
+
+    if (sys_munmap(start, end - start) == 0 || middle == start) {
+        return;
+    }
+    unmap(start, middle);
+    unmap(middle, end);
+}
+
+void vcpu_unmap_rest(void)
+{
+    unmap(0, VM_HIDDEN_START);
+    unmap(VM_HIDDEN_END, VM_LOWER_END);
+}
+
+#define LOAD(field) \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, __builtin_offsetof(struct seccomp_data, field))
+#define EQUAL(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
+#define ALLOW                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define KILL                  BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+
+/* Whole system calls, and those that may only be made on given descriptors (the low half of the
+ * argument, which is all that the kernel looks at). */
+#define ALLOW_CALL(number) EQUAL((number), 0, 1), ALLOW
+#define ALLOW_CALL_ON(number, field, fd1, fd2) \
+    EQUAL((number), 0, 5), LOAD(field), EQUAL((fd1), 1, 0), EQUAL((fd2), 0, 1), ALLOW, KILL
+
+long vcpu_jail(void)
+{
+    const struct sock_filter filter[] = {
+        LOAD(arch),
+        EQUAL(AUDIT_ARCH_X86_64, 1, 0),
+        KILL,
+        LOAD(nr),
+        ALLOW_CALL(__NR_futex),
+        ALLOW_CALL(__NR_rt_sigreturn),
+        ALLOW_CALL(__NR_timer_settime),
+        ALLOW_CALL(__NR_munmap),
+        ALLOW_CALL(__NR_mprotect),
+        ALLOW_CALL(__NR_getppid),
+        ALLOW_CALL(__NR_exit_group),
+        ALLOW_CALL(__NR_exit),
+        ALLOW_CALL_ON(__NR_mmap, args[4], VCPU_FD_ARENA, VCPU_FD_RAM),
+        ALLOW_CALL_ON(__NR_write, args[0], VCPU_FD_STDERR, VCPU_FD_KICK),
+        KILL,
+    };
+    const struct sock_fprog program = {
+        .len = ARRAY_SIZE(filter),
+        .filter = (struct sock_filter *)filter,
+    };
+    long error = syscall6(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
+
+    if (error < 0) {
+        return error;
+    }
+    return syscall6(__NR_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, (long)&program, 0, 0, 0);
+}

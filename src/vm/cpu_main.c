@@ -1,0 +1,265 @@
+/*
+ * cpu_main.c - ringer-cpu: the process of one vCPU.
+ *
+ * It is started with the descriptors of enum VCPU_FD_* and one argument that says where the arena
+ * is. It maps the arena and RAM, moves to a stack of its own in the hidden zone, unmaps everything
+ * else, puts itself into its jail, and then runs the guest whenever the board orders it to.
+ */
+#include <linux/mman.h>
+
+#include "base/format.h"
+#include "exec/interpret/access.h"
+#include "vm/cpu_process.h"
+#include "vm/cpu_syscall.h"
+
+#define SYNC_INTERVAL_NS 1000000ull
+
+void vcpu_die(const char *what, long error)
+{
+    char line[160];
+    size_t length = format(line, sizeof(line), "ringer-cpu: %s (error %ld)\n", what, -error);
+
+    sys_write(VCPU_FD_STDERR, line, length < sizeof(line) ? length : sizeof(line) - 1);
+    sys_exit(125);
+}
+
+/* ------------------------------------------------------------------ start */
+
+/* "ADDRESS,BYTES,INDEX", all hexadecimal. */
+static u64 parse_hex(const char **text)
+{
+    u64 value = 0;
+
+    for (; **text; ++*text) {
+        char c = **text;
+        if (c >= '0' && c <= '9') {
+            value = value * 16 + (u64)(c - '0');
+        } else if (c >= 'a' && c <= 'f') {
+            value = value * 16 + (u64)(c - 'a' + 10);
+        } else {
+            ++*text;
+            break;
+        }
+    }
+    return value;
+}
+
+static void map_fixed(u64 addr, u64 size, int prot, int flags, int fd, u64 offset)
+{
+    void *got;
+
+    if (size == 0) {
+        return;
+    }
+    got = sys_mmap((void *)addr, size, prot, flags | MAP_FIXED, fd, (long)offset);
+    if (sys_failed(got)) {
+        vcpu_die("cannot map memory", (long)got);
+    }
+}
+
+static void map_private(u64 offset, u64 size)
+{
+    map_fixed(VM_STACK_START + offset, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+              -1, 0);
+}
+
+static void map_shared(u64 arena, u64 arena_bytes, u32 index)
+{
+    struct vm *vm = (struct vm *)arena;
+    u64 exec;
+
+    map_fixed(arena, arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, VCPU_FD_ARENA, 0);
+    if (vm->magic != VM_MAGIC || vm->vm_bytes != sizeof(struct vm) ||
+        vm->cpu_bytes != sizeof(struct cpu) || vm->arena_bytes != arena_bytes ||
+        index >= vm->cpu_count) {
+        vcpu_die("the arena is of another version of Ringer", 0);
+    }
+    map_fixed((u64)vm->mem.base, vm->ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, VCPU_FD_RAM, 0);
+    exec = (u64)vm->exec + index * vm->exec_bytes;
+    map_fixed(exec, vm->exec_bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED, VCPU_FD_ARENA,
+              exec - arena);
+}
+
+static void process_init(struct vm *vm, u32 index)
+{
+    struct vcpu_process *p = vcpu_process();
+
+    p->vm = vm;
+    p->index = index;
+    p->cpu = &vm->cpus[index];
+    p->inbox = &vm->inboxes[index];
+    p->control = &vm->controls[index];
+    p->ring = &vm->rings[index];
+    p->trace = &vm->traces[index];
+    p->deadline_ns = UINT64_MAX;
+    p->engine = engine_find(vm->engine);
+    if (!p->engine) {
+        vcpu_die("no such engine", 0);
+    }
+}
+
+static void cpu_init(struct vcpu_process *p)
+{
+    struct cpu *cpu = p->cpu;
+
+    cpu->index = p->index;
+    cpu->cpu_count = p->vm->cpu_count;
+    cpu->inbox = p->inbox;
+    cpu->clock = &p->vm->clock;
+    mmu_init(&cpu->mmu, &p->vm->mem, &cpu_mmu_ops, cpu);
+    cpu->ops.arm_timer = vcpu_arm_timer;
+    cpu->ops.context = p;
+    vcpu_bus_init(p);
+    vcpu_trace_init(p);
+    exec_init(cpu, p->vm->exec + p->index * p->vm->exec_bytes);
+    cpu_reset(cpu);
+    cpu->activity = p->index == 0 ? ACTIVITY_RUNNING : ACTIVITY_WAIT_FOR_SIPI;
+}
+
+/* ------------------------------------------------------------------ running */
+
+static void set_state(struct vcpu_process *p, enum vcpu_state state)
+{
+    struct ring_message m = {.kind = RING_STATE};
+
+    atomic_store(&p->control->state, state);
+    ring_post(p->ring, &p->ring_host, &m);
+}
+
+/* Stay held until the board orders to run. */
+static void hold(struct vcpu_process *p, enum vcpu_state state)
+{
+    set_state(p, state);
+    while (atomic_load(&p->control->order) != VCPU_RUN) {
+        vcpu_futex_wait(&p->control->order, VCPU_HOLD);
+    }
+    atomic_store(&p->control->state, VCPU_RUNNING);
+    if (atomic_exchange(&p->control->flush, 0)) {
+        exec_flush(p->cpu);
+        mmu_flush(&p->cpu->mmu);
+    }
+}
+
+/* HLT, in real time: until something comes into the inbox. */
+static void sleep_halted(struct vcpu_process *p)
+{
+    u32 expected = 0;
+
+    if (!atomic_compare_exchange_strong(&p->inbox->attention, &expected, 2)) {
+        return;
+    }
+    while (atomic_load(&p->inbox->attention) == 2) {
+        vcpu_futex_wait(&p->inbox->attention, 2);
+    }
+}
+
+/* --icount: tell the board what time it is, and let it do what is due. */
+static void sync_board(struct vcpu_process *p, enum ring_kind kind)
+{
+    struct ring_message m = {
+        .kind = (u8)kind,
+        .value = p->cpu->lapic.deadline_ns,
+        .time_ns = clock_ns(p->cpu),
+    };
+
+    ring_call(p->ring, &p->ring_host, &m);
+    p->next_sync_ns = clock_ns(p->cpu) + SYNC_INTERVAL_NS;
+}
+
+/* --icount: have the board do what is due now, and return the icount at which it is due next.  The
+ * local APIC's own deadline is cpu_run()'s. */
+static u64 run_due(struct vcpu_process *p)
+{
+    u64 now_ns = clock_ns(p->cpu);
+    u64 next_ns;
+
+    if (now_ns >= p->next_sync_ns || now_ns >= atomic_load(&p->vm->board_deadline_ns)) {
+        sync_board(p, RING_SYNC);
+    }
+    next_ns = p->next_sync_ns;
+    if (atomic_load(&p->vm->board_deadline_ns) < next_ns) {
+        next_ns = atomic_load(&p->vm->board_deadline_ns);
+    }
+    return p->cpu->icount + (next_ns > now_ns ? next_ns - now_ns : 1);
+}
+
+static void trace_exit(struct vcpu_process *p, enum cpu_exit exit)
+{
+    static const char *const names[] = {"paused", "halted", "shutdown", "limit"};
+    char line[64];
+
+    if (p->vm->trace_kinds & TRACE_EXITS) {
+        format(line, sizeof(line), "exit %s rip=%lx", names[exit], p->cpu->rip);
+        vcpu_trace(p, TRACE_EXITS, line);
+    }
+}
+
+static _Noreturn void run(void)
+{
+    struct vcpu_process *p = vcpu_process();
+    bool icount = p->vm->clock.icount;
+
+    cpu_init(p);
+    hold(p, VCPU_HELD);
+    for (;;) {
+        enum cpu_exit exit = cpu_run(p->cpu, p->engine, icount ? run_due(p) : UINT64_MAX);
+
+        trace_exit(p, exit);
+        switch (exit) {
+        case EXIT_PAUSED: /* under --icount also by ourselves: to make a new limit */
+            if (atomic_load(&p->control->order) == VCPU_HOLD) {
+                hold(p, VCPU_HELD);
+            }
+            break;
+        case EXIT_HALTED:
+            if (!icount) {
+                sleep_halted(p);
+            } else if (atomic_load(&p->inbox->attention) == 0) {
+                sync_board(p, RING_SYNC_HALT);
+            }
+            break;
+        case EXIT_SHUTDOWN:
+            hold(p, VCPU_SHUTDOWN);
+            break;
+        case EXIT_LIMIT:
+            break;
+        }
+    }
+}
+
+static void enter(void)
+{
+    long error;
+
+    vcpu_unmap_rest();
+    error = vcpu_signals_init(vcpu_process());
+    if (error < 0) {
+        vcpu_die("cannot set up signals", error);
+    }
+    error = vcpu_jail();
+    if (error < 0) {
+        vcpu_die("cannot install the seccomp filter", error);
+    }
+    run();
+}
+
+void vcpu_main(const u64 *stack)
+{
+    const char *argument;
+    u64 arena, bytes;
+    u32 index;
+
+    if (stack[0] != 2) {
+        vcpu_die("is started by ringer, not by hand", 0);
+    }
+    argument = (const char *)stack[2];
+    arena = parse_hex(&argument);
+    bytes = parse_hex(&argument);
+    index = (u32)parse_hex(&argument);
+    map_private(0, PAGE_SIZE);
+    map_private(STACK_OFFSET, STACK_BYTES);
+    map_private(SIGNAL_OFFSET, SIGNAL_BYTES);
+    map_shared(arena, bytes, index);
+    process_init((struct vm *)arena, index);
+    vcpu_switch_stack(VM_STACK_START + STACK_OFFSET + STACK_BYTES, enter);
+}

@@ -1,0 +1,78 @@
+/*
+ * cpu_process.h - what a vCPU process knows of itself.
+ *
+ * A signal handler gets no context, and mutable state at file scope is not allowed; so it lies at a
+ * fixed address of the process, below its stacks:
+ *
+ *      VM_STACK_START     struct vcpu_process
+ *      + STACK_OFFSET     the stack of the main loop, after a page that is not mapped
+ *      + SIGNAL_OFFSET    the stack of signal handlers, likewise
+ */
+#ifndef VM_CPU_PROCESS_H
+#define VM_CPU_PROCESS_H
+
+#include "exec/engine.h"
+#include "vm/vm.h"
+
+#define STACK_OFFSET  0x10000ull
+#define STACK_BYTES   0x40000ull
+#define SIGNAL_OFFSET 0x60000ull
+#define SIGNAL_BYTES  0x20000ull
+
+struct vcpu_process {
+    struct vm *vm;
+    struct cpu *cpu;
+    struct interrupt_inbox *inbox;
+    struct vcpu_control *control;
+    struct ring *ring;
+    struct trace_ring *trace;
+    const struct engine *engine;
+    struct ring_host ring_host;
+    u64 deadline_ns;  /* of the host timer; UINT64_MAX while it is off */
+    u64 next_sync_ns; /* --icount */
+    int timer;        /* POSIX timer ID */
+    u32 index;
+};
+
+_Static_assert(sizeof(struct vcpu_process) <= PAGE_SIZE, "one page is mapped for it");
+
+static inline struct vcpu_process *vcpu_process(void)
+{
+    return (struct vcpu_process *)VM_STACK_START;
+}
+
+/* cpu_start.S */
+_Noreturn void vcpu_switch_stack(u64 top, void (*then)(void));
+void vcpu_sigreturn(void);
+
+/* cpu_main.c */
+_Noreturn void vcpu_main(const u64 *stack);
+
+/* One line on standard error, with the number of the vCPU, and the end of the process. */
+_Noreturn void vcpu_die(const char *what, long error);
+
+/* cpu_bus.c: fill in cpu->port, cpu->fabric and the ring's host functions. */
+void vcpu_bus_init(struct vcpu_process *p);
+
+/* Sleep while *word == value, at most a second at a time: the board may be gone, and then the
+ * process ends. */
+void vcpu_futex_wait(_Atomic u32 *word, u32 value);
+
+/* cpu_trace.c: a line to the trace file; waits while the ring is full. */
+void vcpu_trace_init(struct vcpu_process *p);
+void vcpu_trace(struct vcpu_process *p, enum trace_kind kind, const char *line);
+
+/* cpu_signal.c: handlers, the host timer, the signal at the board's death.  0 or -errno. */
+long vcpu_signals_init(struct vcpu_process *p);
+
+/* cpu->ops.arm_timer */
+void vcpu_arm_timer(void *context, u64 deadline_ns);
+
+/* Ends the process, with a report, if the board is no more. */
+void vcpu_check_board(void);
+
+/* cpu_jail.c: unmap all but the hidden zone; then give up all system calls but a handful. */
+void vcpu_unmap_rest(void);
+long vcpu_jail(void);
+
+#endif

@@ -1,0 +1,112 @@
+/*
+ * vm.h - the arena: what the board and the vCPU processes of one VM share.
+ *
+ * The arena is one memfd, RAM another.  Both are mapped at the same address in every process of the
+ * VM, in the hidden zone, so pointers into them are good everywhere:
+ *
+ *      0x7000_0000_0000   ringer-cpu's image, in its own processes only
+ *      0x7010_0000_0000   a vCPU process's stacks
+ *      0x7100_0000_0000   arena slots, 64 GiB each: a machine takes the first free one
+ *      0x7200_0000_0000   RAM, from the first free multiple of 64 GiB
+ *      0x7400_0000_0000   end
+ *
+ * The board lays the arena out before it starts the vCPU processes; nothing is allocated later.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include <stdatomic.h>
+
+#include "base/types.h"
+#include "bus/interrupt.h"
+#include "bus/ring.h"
+#include "cpu/clock.h"
+#include "cpu/cpu.h"
+#include "mem/mem.h"
+
+#define VM_HIDDEN_START 0x700000000000ull
+#define VM_HIDDEN_END   0x740000000000ull
+#define VM_LOWER_END    0x7ffffffff000ull /* end of a process's lower half, 4-level paging */
+#define VM_STACK_START  0x701000000000ull
+#define VM_ARENA_START  0x710000000000ull
+#define VM_RAM_START    0x720000000000ull
+#define VM_SLOT_BYTES   0x1000000000ull  /* 64 GiB */
+#define VM_RAM_MAX      0x10000000000ull /* 1 TiB */
+#define VM_CPUS_MAX     64
+
+#define VM_MAGIC 0x31304d565247ull /* "GRVM01" */
+
+/* The descriptors that a vCPU process starts with; it keeps no other. */
+enum { VCPU_FD_STDERR = 2, VCPU_FD_ARENA = 3, VCPU_FD_RAM = 4, VCPU_FD_KICK = 5 };
+
+enum vcpu_state {
+    VCPU_STARTING,
+    VCPU_HELD, /* between two instructions, its registers in struct cpu */
+    VCPU_RUNNING,
+    VCPU_SHUTDOWN, /* the guest's triple fault; held */
+};
+
+enum vcpu_order {
+    VCPU_HOLD,
+    VCPU_RUN,
+};
+
+/* What a vCPU process leaves when it dies of a failure of its own. */
+struct vcpu_death {
+    _Atomic u32 signal; /* 0: none */
+    s32 code;           /* si_code */
+    u64 address;        /* si_addr */
+    u64 host_rip, host_rsp;
+    char text[128]; /* where it was in its own code, if it knew */
+};
+
+struct vcpu_control {
+    _Atomic u32 order; /* enum vcpu_order, by the board; a futex */
+    _Atomic u32 state; /* enum vcpu_state, by the vCPU */
+    _Atomic u32 flush; /* the board has changed RAM or registers: drop what is decoded */
+    struct vcpu_death death;
+} __attribute__((aligned(64)));
+
+/* What --trace may name.  A line of cpu->ops.trace belongs to the kind that it starts with. */
+enum trace_kind {
+    TRACE_EXITS = 1 << 0,
+    TRACE_EXCEPTIONS = 1 << 1,
+    TRACE_INTERRUPTS = 1 << 2,
+    TRACE_IO = 1 << 3,
+};
+
+#define TRACE_BYTES 65536u /* a power of two */
+
+/* Text on its way from a vCPU to the trace file. */
+struct trace_ring {
+    _Atomic u32 head __attribute__((aligned(64))); /* the vCPU's: bytes put in */
+    _Atomic u32 tail __attribute__((aligned(64))); /* the board's: bytes taken; a futex */
+    _Atomic u32 space_wanted;
+    char text[TRACE_BYTES];
+};
+
+struct vm {
+    u64 magic;
+    u64 vm_bytes, cpu_bytes; /* sizeof of the structures: both programs agree on their layout */
+    u64 arena_bytes, ram_bytes;
+    s32 board_pid;
+    u32 cpu_count;
+    char engine[16];
+    u32 trace_kinds;
+    u64 spin_ticks;
+    struct mem mem;
+    struct vm_clock clock;
+    struct ring_bell bell;
+    _Atomic u64 board_deadline_ns; /* --icount: the next event on the board */
+
+    /* One each for every vCPU. */
+    struct interrupt_inbox *inboxes;
+    struct ring *rings;
+    struct vcpu_control *controls;
+    struct trace_ring *traces;
+    struct cpu *cpus;
+    u8 *exec; /* its executors' memory, exec_bytes each */
+    u64 exec_bytes;
+};
+
+#endif
