@@ -1,0 +1,578 @@
+/*
+ * fpu_state.c - instructions that save and load x87, SSE and AVX state, and x87 control ones.
+ *
+ * They work on the registers in memory (fpu_open(), fpu_close()), since what the host would save
+ * has the thunks' instruction and data pointers in it, and since the host in 64-bit mode does not
+ * know the formats of 16-bit and real mode.
+ *
+ * Intel SDM vol. 1, "x87 FPU State" (formats of FNSTENV), "Managing State Using the XSAVE Feature
+ * Set"; vol. 2, FXSAVE.
+ */
+#include "base/string.h"
+#include "cpu/fpu.h"
+#include "exec/interpret/access.h"
+#include "exec/interpret/vector.h"
+
+#define MXCSR_MASK   0xffffu
+#define LEGACY_BYTES 512
+#define XMM_OFFSET   160
+#define HEADER       512 /* XSAVE: XSTATE_BV, XCOMP_BV */
+#define AVX_OFFSET   576
+#define AVX_BYTES    256
+#define XSAVE_BYTES  (AVX_OFFSET + AVX_BYTES)
+#define COMPACT      BIT(63)
+
+/* Registers 8 to 15 exist only in 64-bit mode. */
+static unsigned vector_registers(const struct cpu *cpu)
+{
+    return cpu->code_mode == INSN_MODE_64 ? 16 : 8;
+}
+
+/* ------------------------------------------------------------------ FXSAVE's image */
+
+struct fx_image { /* the first 32 bytes, without REX.W */
+    u16 fcw, fsw;
+    u8 ftw, reserved0;
+    u16 fop;
+    u32 fip;
+    u16 fcs, reserved1;
+    u32 fdp;
+    u16 fds, reserved2;
+    u32 mxcsr, mxcsr_mask;
+};
+
+_Static_assert(sizeof(struct fx_image) == 32, "FXSAVE layout");
+
+/* The guest's state in FXSAVE's format; wide is REX.W. */
+static void fx_get(const struct cpu *cpu, const struct fpu_area *area, u8 *image, bool wide)
+{
+    const struct fpu *fpu = &cpu->fpu;
+    struct fx_image fx;
+    memcpy(image, area, LEGACY_BYTES);
+    memcpy(&fx, image, sizeof(fx));
+    fx.fop = fpu->last_opcode & 0x7ff;
+    fx.mxcsr_mask = MXCSR_MASK;
+    fx.fip = (u32)fpu->last_ip;
+    fx.fcs = wide ? (u16)(fpu->last_ip >> 32) : fpu->last_cs;
+    fx.reserved1 = wide ? (u16)(fpu->last_ip >> 48) : 0;
+    fx.fdp = (u32)fpu->last_dp;
+    fx.fds = wide ? (u16)(fpu->last_dp >> 32) : fpu->last_ds;
+    fx.reserved2 = wide ? (u16)(fpu->last_dp >> 48) : 0;
+    memcpy(image, &fx, sizeof(fx));
+}
+
+/* FSW's summary bits follow from the exceptions in it and the masks. */
+static u16 fsw_summary(u16 fsw, u16 fcw)
+{
+    u16 summary = FSW_ES | FSW_B;
+    return fsw & ~fcw & FSW_EXCEPTIONS ? fsw | summary : fsw & (u16)~summary;
+}
+
+/* The x87 part of an image becomes the state's. */
+static void fx_put_x87(struct cpu *cpu, struct fpu_area *area, const u8 *image, bool wide)
+{
+    struct fpu *fpu = &cpu->fpu;
+    struct fx_image fx;
+    memcpy(&fx, image, sizeof(fx));
+    memcpy(area->st, image + 32, sizeof(area->st));
+    area->fcw = fx.fcw;
+    area->fsw = fsw_summary(fx.fsw, fx.fcw);
+    area->ftw = fx.ftw;
+    fpu->last_opcode = fx.fop & 0x7ff;
+    fpu->last_ip = fx.fip;
+    fpu->last_dp = fx.fdp;
+    if (wide) {
+        fpu->last_ip |= (u64)fx.fcs << 32 | (u64)fx.reserved1 << 48;
+        fpu->last_dp |= (u64)fx.fds << 32 | (u64)fx.reserved2 << 48;
+    } else {
+        fpu->last_cs = fx.fcs;
+        fpu->last_ds = fx.fds;
+    }
+}
+
+static bool state_address(struct cpu *cpu, const struct op *op, unsigned size, unsigned align,
+                          unsigned access, gva_t *gva)
+{
+    if (!op_address(cpu, op, size, access, gva)) {
+        return false;
+    }
+    return *gva & (align - 1) ? cpu_raise_gp0(cpu) : true;
+}
+
+/* FXSAVE and FXRSTOR: CR0.EM gives #NM, unlike the instructions on XMM registers. */
+static bool fx_check(struct cpu *cpu)
+{
+    return vector_check(cpu, ATTR_X87);
+}
+
+static s64 op_fxsave(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u8 image[LEGACY_BYTES] __attribute__((aligned(64)));
+    gva_t gva;
+    if (!fx_check(cpu) || !state_address(cpu, op, LEGACY_BYTES, 16, ACCESS_WRITE, &gva)) {
+        return fault(cpu, op, left);
+    }
+    fx_get(cpu, fpu_open(cpu), image, op->aux);
+    unsigned size = XMM_OFFSET + 16 * vector_registers(cpu);
+    return store_slow(cpu, op->segment, gva, image, size) ? next(cpu, op, left)
+                                                          : fault(cpu, op, left);
+}
+
+static s64 op_fxrstor(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u8 image[LEGACY_BYTES] __attribute__((aligned(64)));
+    struct fx_image fx;
+    gva_t gva;
+    if (!fx_check(cpu) || !state_address(cpu, op, LEGACY_BYTES, 16, ACCESS_READ, &gva) ||
+        !load_slow(cpu, op->segment, gva, image, sizeof(image))) {
+        return fault(cpu, op, left);
+    }
+    memcpy(&fx, image, sizeof(fx));
+    if (fx.mxcsr & MXCSR_RESERVED) {
+        cpu_raise_gp0(cpu);
+        return fault(cpu, op, left);
+    }
+    struct fpu_area *area = fpu_open(cpu);
+    fx_put_x87(cpu, area, image, op->aux);
+    area->mxcsr = fx.mxcsr;
+    memcpy(area->xmm, image + XMM_OFFSET, 16 * vector_registers(cpu));
+    fpu_close(cpu, XCR0_X87 | XCR0_SSE);
+    return next(cpu, op, left);
+}
+
+/* ------------------------------------------------------------------ XSAVE and XRSTOR */
+
+static bool xsave_check(struct cpu *cpu)
+{
+    if (!(cpu->mmu.paging.cr4 & CR4_OSXSAVE)) {
+        return cpu_raise(cpu, VECTOR_UD);
+    }
+    return cpu->mmu.paging.cr0 & CR0_TS ? cpu_raise(cpu, VECTOR_NM) : true;
+}
+
+static u64 requested_components(const struct cpu *cpu)
+{
+    return ((u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32) & cpu->xcr0;
+}
+
+static u64 components_in_use(const struct fpu_area *area)
+{
+    u64 in_use = area->xstate_bv & FPU_COMPONENTS;
+    return area->mxcsr != MXCSR_RESET ? in_use | XCR0_SSE : in_use;
+}
+
+struct sink { /* where XSAVE writes: all of it may be written */
+    struct cpu *cpu;
+    const struct op *op;
+    gva_t gva;
+    u8 *hva; /* or NULL */
+    bool failed;
+};
+
+static void sink_put(struct sink *sink, unsigned offset, const void *bytes, unsigned size)
+{
+    if (sink->hva) {
+        memcpy(sink->hva + offset, bytes, size);
+    } else if (!store_slow(sink->cpu, sink->op->segment, sink->gva + offset, bytes, size)) {
+        sink->failed = true;
+    }
+}
+
+static void xsave_components(struct sink *sink, u64 saved, u64 mxcsr_by, bool wide)
+{
+    struct cpu *cpu = sink->cpu;
+    const struct fpu_area *area = (struct fpu_area *)cpu->fpu.state;
+    unsigned registers = vector_registers(cpu);
+    u8 image[LEGACY_BYTES] __attribute__((aligned(64)));
+    fx_get(cpu, area, image, wide);
+    if (saved & XCR0_X87) {
+        sink_put(sink, 0, image, 24);
+        sink_put(sink, 32, image + 32, XMM_OFFSET - 32);
+    }
+    if (saved & mxcsr_by) {
+        sink_put(sink, 24, image + 24, 8);
+    }
+    if (saved & XCR0_SSE) {
+        sink_put(sink, XMM_OFFSET, area->xmm, 16 * registers);
+    }
+    if (saved & XCR0_AVX) {
+        sink_put(sink, AVX_OFFSET, area->ymm_high, 16 * registers);
+    }
+}
+
+static bool open_sink(struct sink *sink, u64 components)
+{
+    unsigned size = components & XCR0_AVX ? XSAVE_BYTES : AVX_OFFSET;
+    void *hva = NULL;
+    if (!state_address(sink->cpu, sink->op, size, 64, ACCESS_WRITE, &sink->gva) ||
+        !probe_slow(sink->cpu, sink->op->segment, sink->gva, size, &hva)) {
+        return false;
+    }
+    sink->hva = hva;
+    return true;
+}
+
+/* XSAVE, and XSAVEOPT: what it may leave out is left to the implementation. */
+static s64 op_xsave(struct cpu *cpu, const struct op *op, s64 left)
+{
+    struct sink sink = {.cpu = cpu, .op = op};
+    u64 rfbm = requested_components(cpu), xstate_bv;
+    if (!xsave_check(cpu) || !open_sink(&sink, rfbm) ||
+        !load_slow(cpu, op->segment, sink.gva + HEADER, &xstate_bv, sizeof(xstate_bv))) {
+        return fault(cpu, op, left);
+    }
+    u64 in_use = components_in_use(fpu_open(cpu));
+    xsave_components(&sink, rfbm, XCR0_SSE | XCR0_AVX, op->aux);
+    xstate_bv = (xstate_bv & ~rfbm) | (in_use & rfbm);
+    sink_put(&sink, HEADER, &xstate_bv, sizeof(xstate_bv));
+    return sink.failed ? fault(cpu, op, left) : next(cpu, op, left);
+}
+
+/* With these three components the compacted format lies as the standard one does. */
+static s64 op_xsavec(struct cpu *cpu, const struct op *op, s64 left)
+{
+    struct sink sink = {.cpu = cpu, .op = op};
+    u64 rfbm = requested_components(cpu);
+    if (!xsave_check(cpu) || !open_sink(&sink, rfbm)) {
+        return fault(cpu, op, left);
+    }
+    u64 in_use = components_in_use(fpu_open(cpu));
+    u64 header[2] = {rfbm & in_use, rfbm | COMPACT};
+    xsave_components(&sink, rfbm & in_use, XCR0_SSE, op->aux);
+    sink_put(&sink, HEADER, header, sizeof(header));
+    return sink.failed ? fault(cpu, op, left) : next(cpu, op, left);
+}
+
+struct xrstor {
+    u8 image[XSAVE_BYTES] __attribute__((aligned(64)));
+    u64 rfbm, load; /* components asked for; those of them that the image holds */
+    bool compact;
+    u32 mxcsr;
+};
+
+/* The rules for the XSAVE header and MXCSR: #GP(0). */
+static bool xrstor_check(struct cpu *cpu, struct xrstor *x)
+{
+    u64 header[8];
+    memcpy(header, x->image + HEADER, sizeof(header));
+    x->compact = header[1] & COMPACT;
+    u64 allowed = x->compact ? header[1] & ~COMPACT : cpu->xcr0, rest = header[2];
+    for (unsigned i = 3; x->compact && i < 8; i++) {
+        rest |= header[i];
+    }
+    if (rest || (header[0] & ~allowed) || (x->compact ? allowed & ~cpu->xcr0 : header[1])) {
+        return cpu_raise_gp0(cpu);
+    }
+    x->load = header[0] & x->rfbm;
+    memcpy(&x->mxcsr, x->image + 24, sizeof(x->mxcsr));
+    bool takes = x->compact ? x->load & XCR0_SSE : x->rfbm & (XCR0_SSE | XCR0_AVX);
+    return takes && x->mxcsr & MXCSR_RESERVED ? cpu_raise_gp0(cpu) : true;
+}
+
+static void xrstor_put(struct cpu *cpu, struct fpu_area *area, const struct xrstor *x, bool wide)
+{
+    unsigned bytes = 16 * vector_registers(cpu);
+    if (x->load & XCR0_X87) {
+        fx_put_x87(cpu, area, x->image, wide);
+    } else if (x->rfbm & XCR0_X87) {
+        fpu_initialize_x87(cpu, area);
+        memset(area->st, 0, sizeof(area->st));
+    }
+    if (x->load & XCR0_SSE) {
+        memcpy(area->xmm, x->image + XMM_OFFSET, bytes);
+    } else if (x->rfbm & XCR0_SSE) {
+        memset(area->xmm, 0, bytes);
+    }
+    if (x->compact ? x->load & XCR0_SSE : x->rfbm & (XCR0_SSE | XCR0_AVX)) {
+        area->mxcsr = x->mxcsr;
+    } else if (x->rfbm & XCR0_SSE) {
+        area->mxcsr = MXCSR_RESET;
+    }
+    if (x->load & XCR0_AVX) {
+        memcpy(area->ymm_high, x->image + AVX_OFFSET, bytes);
+    } else if (x->rfbm & XCR0_AVX) {
+        memset(area->ymm_high, 0, bytes);
+    }
+}
+
+static s64 op_xrstor(struct cpu *cpu, const struct op *op, s64 left)
+{
+    struct xrstor x;
+    gva_t gva;
+    x.rfbm = requested_components(cpu);
+    if (!xsave_check(cpu) || !state_address(cpu, op, AVX_OFFSET, 64, ACCESS_READ, &gva) ||
+        !load_slow(cpu, op->segment, gva, x.image, AVX_OFFSET) || !xrstor_check(cpu, &x)) {
+        return fault(cpu, op, left);
+    }
+    if (x.load & XCR0_AVX && !load_slow(cpu, op->segment, gva + AVX_OFFSET, x.image + AVX_OFFSET,
+                                        16 * vector_registers(cpu))) {
+        return fault(cpu, op, left);
+    }
+    struct fpu_area *area = fpu_open(cpu);
+    xrstor_put(cpu, area, &x, op->aux);
+    if (vector_registers(cpu) == 16) { /* else registers 8 to 15 may hold something */
+        area->xstate_bv &= ~x.rfbm;
+        area->xstate_bv |= x.load;
+        fpu_close(cpu, 0);
+    } else {
+        fpu_close(cpu, x.rfbm);
+    }
+    return next(cpu, op, left);
+}
+
+static s64 op_xgetbv(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u64 value = cpu->xcr0;
+    if (!(cpu->mmu.paging.cr4 & CR4_OSXSAVE)) {
+        cpu_raise(cpu, VECTOR_UD);
+        return fault(cpu, op, left);
+    }
+    if ((u32)cpu->gpr[RCX] > 1) {
+        cpu_raise_gp0(cpu);
+        return fault(cpu, op, left);
+    }
+    if ((u32)cpu->gpr[RCX] == 1) {
+        value &= components_in_use(fpu_open(cpu));
+    }
+    cpu->gpr[RAX] = (u32)value;
+    cpu->gpr[RDX] = value >> 32;
+    return next(cpu, op, left);
+}
+
+/* ------------------------------------------------------------------ the x87 environment */
+
+/* The full tag word: 0 valid, 1 zero, 2 special, 3 empty, for each physical register. */
+static u16 full_tags(const struct fpu_area *area)
+{
+    unsigned top = area->fsw >> 11 & 7;
+    u16 tags = 0;
+    for (unsigned physical = 0; physical < 8; physical++) {
+        const u8 *st = area->st[(physical - top) & 7];
+        u64 mantissa;
+        u16 exponent;
+        memcpy(&mantissa, st, 8);
+        memcpy(&exponent, st + 8, 2);
+        exponent &= 0x7fff;
+        unsigned tag = 3;
+        if (area->ftw & BIT(physical)) {
+            bool zero = !exponent && !mantissa;
+            bool normal = exponent && exponent != 0x7fff && mantissa >> 63;
+            tag = zero ? 1 : normal ? 0 : 2;
+        }
+        tags |= (u16)(tag << 2 * physical);
+    }
+    return tags;
+}
+
+static u8 abridged_tags(u16 tags)
+{
+    u8 ftw = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        ftw |= (u8)((tags >> 2 * i & 3) != 3 ? BIT(i) : 0);
+    }
+    return ftw;
+}
+
+/* Real and virtual-8086 mode keep linear addresses. */
+static bool linear_format(const struct cpu *cpu)
+{
+    return cpu->real_mode || cpu->v86_mode;
+}
+
+/* The environment as seven words, of 2 or 4 bytes (wide).  Returns its size in bytes. */
+static unsigned environment_get(const struct cpu *cpu, const struct fpu_area *area, bool wide,
+                                u8 *image)
+{
+    const struct fpu *fpu = &cpu->fpu;
+    unsigned unit = wide ? 4 : 2;
+    u32 blank = wide ? 0xffff0000 : 0;
+    u32 ip = (u32)fpu->last_ip, dp = (u32)fpu->last_dp, fop = fpu->last_opcode & 0x7ff;
+    u32 word[7] = {area->fcw | blank, area->fsw | blank, full_tags(area) | blank};
+    if (linear_format(cpu)) {
+        ip += (u32)fpu->last_cs << 4;
+        dp += (u32)fpu->last_ds << 4;
+        word[3] = (ip & 0xffff) | blank;
+        word[4] = (ip >> 16 << 12) | fop;
+        word[5] = (dp & 0xffff) | blank;
+        word[6] = dp >> 16 << 12;
+    } else {
+        word[3] = ip;
+        word[4] = fpu->last_cs | (wide ? fop << 16 : 0);
+        word[5] = dp;
+        word[6] = fpu->last_ds | blank;
+    }
+    for (unsigned i = 0; i < 7; i++) {
+        memcpy(image + i * unit, &word[i], unit);
+    }
+    return 7 * unit;
+}
+
+static unsigned environment_put(struct cpu *cpu, struct fpu_area *area, bool wide, const u8 *image)
+{
+    struct fpu *fpu = &cpu->fpu;
+    unsigned unit = wide ? 4 : 2;
+    u32 word[7] = {0};
+    for (unsigned i = 0; i < 7; i++) {
+        memcpy(&word[i], image + i * unit, unit);
+    }
+    area->fcw = (u16)word[0];
+    area->fsw = fsw_summary((u16)word[1], area->fcw);
+    area->ftw = abridged_tags((u16)word[2]);
+    if (linear_format(cpu)) {
+        fpu->last_ip = (word[3] & 0xffff) | word[4] >> 12 << 16;
+        fpu->last_dp = (word[5] & 0xffff) | word[6] >> 12 << 16;
+        fpu->last_cs = fpu->last_ds = 0;
+        fpu->last_opcode = word[4] & 0x7ff;
+    } else {
+        fpu->last_ip = word[3];
+        fpu->last_cs = (u16)word[4];
+        fpu->last_dp = word[5];
+        fpu->last_ds = (u16)word[6];
+        fpu->last_opcode = wide ? word[4] >> 16 & 0x7ff : 0;
+    }
+    return 7 * unit;
+}
+
+#define X87_STATE_MAX 108
+
+/* FNSTENV and FNSAVE (op->aux: with the registers). */
+static s64 op_fnstenv(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u8 image[X87_STATE_MAX];
+    gva_t gva;
+    bool wide = op->size != 2;
+    unsigned size = (wide ? 28 : 14) + (op->aux ? 80 : 0);
+    if (!vector_check(cpu, ATTR_X87) || !op_address(cpu, op, size, ACCESS_WRITE, &gva)) {
+        return fault(cpu, op, left);
+    }
+    struct fpu_area *area = fpu_open(cpu);
+    unsigned at = environment_get(cpu, area, wide, image);
+    for (unsigned i = 0; op->aux && i < 8; i++) {
+        memcpy(image + at + 10 * i, area->st[i], 10);
+    }
+    if (!store_slow(cpu, op->segment, gva, image, size)) {
+        return fault(cpu, op, left);
+    }
+    if (op->aux) {
+        fpu_initialize_x87(cpu, area);
+    } else {
+        area->fcw |= FSW_EXCEPTIONS;
+        area->fsw = fsw_summary(area->fsw, area->fcw);
+    }
+    fpu_close(cpu, XCR0_X87);
+    return next(cpu, op, left);
+}
+
+static u16 current_fsw(const struct cpu *cpu)
+{
+    u16 fsw = ((const struct fpu_area *)cpu->fpu.state)->fsw;
+    if (cpu->fpu.loaded) {
+        __asm__ volatile("fnstsw %0" : "=a"(fsw));
+    }
+    return fsw;
+}
+
+/* A waiting instruction: is a #MF due before it? */
+static bool wait_check(struct cpu *cpu)
+{
+    return current_fsw(cpu) & FSW_ES ? cpu_raise(cpu, VECTOR_MF) : true;
+}
+
+/* FLDENV and FRSTOR (op->aux). */
+static s64 op_fldenv(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u8 image[X87_STATE_MAX];
+    gva_t gva;
+    bool wide = op->size != 2;
+    unsigned size = (wide ? 28 : 14) + (op->aux ? 80 : 0);
+    if (!vector_check(cpu, ATTR_X87) || !wait_check(cpu) ||
+        !op_address(cpu, op, size, ACCESS_READ, &gva) ||
+        !load_slow(cpu, op->segment, gva, image, size)) {
+        return fault(cpu, op, left);
+    }
+    struct fpu_area *area = fpu_open(cpu);
+    unsigned at = environment_put(cpu, area, wide, image);
+    for (unsigned i = 0; op->aux && i < 8; i++) {
+        memcpy(area->st[i], image + at + 10 * i, 10);
+    }
+    fpu_close(cpu, XCR0_X87);
+    return next(cpu, op, left);
+}
+
+static s64 op_fninit(struct cpu *cpu, const struct op *op, s64 left)
+{
+    if (!vector_check(cpu, ATTR_X87)) {
+        return fault(cpu, op, left);
+    }
+    struct fpu_area *area = (struct fpu_area *)cpu->fpu.state;
+    fpu_initialize_x87(cpu, area);
+    area->xstate_bv |= XCR0_X87;
+    if (cpu->fpu.loaded) {
+        __asm__ volatile("fninit");
+    }
+    return next(cpu, op, left);
+}
+
+static s64 op_fwait(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u64 cr0 = cpu->mmu.paging.cr0;
+    if (cr0 & CR0_MP && cr0 & CR0_TS) {
+        cpu_raise(cpu, VECTOR_NM);
+        return fault(cpu, op, left);
+    }
+    return wait_check(cpu) ? next(cpu, op, left) : fault(cpu, op, left);
+}
+
+/* LDMXCSR; op->aux: VLDMXCSR. */
+static s64 op_ldmxcsr(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u64 value;
+    if (!vector_check(cpu, op->aux ? ATTR_AVX : ATTR_SSE) || !op_load(cpu, op, 4, &value)) {
+        return fault(cpu, op, left);
+    }
+    u32 mxcsr = (u32)value;
+    if (mxcsr & MXCSR_RESERVED) {
+        cpu_raise_gp0(cpu);
+        return fault(cpu, op, left);
+    }
+    if (cpu->fpu.loaded) {
+        __asm__ volatile("ldmxcsr %0" ::"m"(mxcsr));
+    } else {
+        ((struct fpu_area *)cpu->fpu.state)->mxcsr = mxcsr;
+    }
+    return next(cpu, op, left);
+}
+
+op_fn *fpu_state_handler(struct cpu *cpu, const struct insn *insn, struct op *op)
+{
+    static const struct {
+        u16 id;
+        u8 aux;
+        op_fn *fn;
+    } handlers[] = {
+        {INSN_FNSTENV, 0, op_fnstenv}, {INSN_FNSAVE, 1, op_fnstenv},   {INSN_FLDENV, 0, op_fldenv},
+        {INSN_FRSTOR, 1, op_fldenv},   {INSN_FNINIT, 0, op_fninit},    {INSN_FWAIT, 0, op_fwait},
+        {INSN_LDMXCSR, 0, op_ldmxcsr}, {INSN_VLDMXCSR, 1, op_ldmxcsr}, {INSN_XGETBV, 0, op_xgetbv},
+    };
+    static const struct {
+        u16 id;
+        op_fn *fn;
+    } areas[] = {
+        {INSN_FXSAVE, op_fxsave},  {INSN_FXRSTOR, op_fxrstor}, {INSN_XSAVE, op_xsave},
+        {INSN_XSAVEOPT, op_xsave}, {INSN_XSAVEC, op_xsavec},   {INSN_XRSTOR, op_xrstor},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(handlers); i++) {
+        if (insn->id == handlers[i].id) {
+            op->aux = handlers[i].aux;
+            op->size = insn->operand_size;
+            return handlers[i].fn;
+        }
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(areas); i++) {
+        if (insn->id == areas[i].id) {
+            op->aux = cpu->code_mode == INSN_MODE_64 && insn->rex & 8;
+            return areas[i].fn;
+        }
+    }
+    return NULL;
+}
