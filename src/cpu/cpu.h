@@ -17,6 +17,7 @@
 #include "base/types.h"
 #include "bus/interrupt.h"
 #include "bus/port.h"
+#include "cpu/cpuid.h"
 #include "cpu/lapic.h"
 #include "isa/control.h"
 #include "isa/insn.h"
@@ -177,6 +178,7 @@ struct cpu {
                  * the virtual time of --icount is derived from it: clock.h */
 
     struct lapic lapic;
+    struct cpuid_host host_cpuid;
     struct fpu fpu;
     struct mmu mmu;
 };

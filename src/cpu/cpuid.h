@@ -9,10 +9,18 @@ struct cpu;
 
 enum { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 
+/* What the host's CPUID said when it was first asked: where the host is itself a guest, each CPUID
+ * costs it an exit.  All zero until then. */
+struct cpuid_host {
+    bool known;
+    u32 leaf1_ecx, leaf7_ebx, extended1_ecx;
+    u64 xcr0;
+};
+
 /* CPUID with EAX = leaf, ECX = subleaf.  As on Intel's, a leaf beyond the last gives the last. */
 void cpu_cpuid(struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4]);
 
 /* The bits that XSETBV may set in XCR0: what the host's own registers can hold. */
-u64 cpu_xcr0_supported(const struct cpu *cpu);
+u64 cpu_xcr0_supported(struct cpu *cpu);
 
 #endif

@@ -60,6 +60,9 @@
 #define APIC_BASE_ADDR    0xfffffffffffff000ull
 #define APIC_BASE_DEFAULT 0xfee00000ull
 
+/* IA32_BIOS_SIGN_ID after a CPUID: the microcode's revision is in the high half. */
+#define MSR_BIOS_SIGN_ID_VALUE (1ull << 32)
+
 /* IA32_SPEC_CTRL, IA32_PRED_CMD */
 #define SPEC_CTRL_IBRS  (1ull << 0)
 #define SPEC_CTRL_STIBP (1ull << 1)
