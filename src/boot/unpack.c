@@ -46,11 +46,9 @@ static bool unpack_lzma(lzma_stream *s, const u8 *in, u64 size, u8 *out, u64 *ou
     s->next_out = out;
     s->avail_out = *out_size;
     lzma_ret result = lzma_code(s, LZMA_FINISH);
-    /* The old format's end is where its header says, which need not have a mark. */
-    bool full = result == LZMA_OK && !s->avail_out;
     *out_size = s->total_out;
     lzma_end(s);
-    return result == LZMA_STREAM_END || full;
+    return result == LZMA_STREAM_END;
 }
 
 static bool unpack_xz(const u8 *in, u64 size, u8 *out, u64 *out_size)
@@ -156,12 +154,13 @@ int unpack_payload(struct boot_job *job, const u8 *bytes, u64 size, u8 **out, u6
         return job_fail(job, "its vmlinux unpacks to %s, and there are %s of memory",
                         size_text(room).text, size_text(job_ram_size(job)).text);
     }
-    u8 *buffer = malloc(room);
+    /* A byte more than it may need: a decompressor then sees the end of its data. */
+    u8 *buffer = malloc(room + 1);
     if (!buffer) {
         return job_fail(job, "no memory to unpack its vmlinux (%s)", size_text(room).text);
     }
-    u64 done = room;
-    if (!f->unpack(bytes, size, buffer, &done)) {
+    u64 done = room + 1;
+    if (!f->unpack(bytes, size, buffer, &done) || done > room) {
         free(buffer);
         return job_fail(job, "its vmlinux is damaged: %s data that cannot be unpacked", f->name);
     }
