@@ -16,8 +16,6 @@ struct text {
     size_t size, length;
 };
 
-static const char conditions[16][4] = {"o", "no", "b", "nb", "z", "nz", "be", "nbe",
-                                       "s", "ns", "p", "np", "l", "nl", "le", "nle"};
 static const char segments[SEG_COUNT][4] = {"es", "cs", "ss", "ds", "fs", "gs"};
 
 __attribute__((__format__(__printf__, 2, 3))) static void add(struct text *t, const char *fmt, ...)
@@ -270,15 +268,6 @@ static void add_mnemonic(struct text *t, const struct insn *insn)
         add(t, "rep ");
     }
     switch (insn->id) {
-    case INSN_JCC:
-        add(t, "j%s", conditions[insn->opcode & 15]);
-        return;
-    case INSN_SETCC:
-        add(t, "set%s", conditions[insn->opcode & 15]);
-        return;
-    case INSN_CMOVCC:
-        add(t, "cmov%s", conditions[insn->opcode & 15]);
-        return;
     case INSN_FXSAVE:
     case INSN_FXRSTOR:
     case INSN_XSAVE:

@@ -53,6 +53,10 @@ ADDRESSING = {
     'W': ('RM', 'REG_VECTOR'), 'Z': ('OPCODE', 'REG_GPR'),
 }
 
+CONDITIONS = [('o', 'o'), ('no', 'o'), ('b', 'c'), ('nb', 'c'), ('z', 'z'), ('nz', 'z'),
+              ('be', 'cz'), ('nbe', 'cz'), ('s', 's'), ('ns', 's'), ('p', 'p'), ('np', 'p'),
+              ('l', 'so'), ('nl', 'so'), ('le', 'szo'), ('nle', 'szo')]
+
 VEX_LENGTH = {'128': 0, 'LZ': 0, 'L0': 0, '256': 1, 'L1': 1}
 
 
@@ -103,6 +107,12 @@ class Key:
         return ' | '.join(parts)
 
 
+def printed(mnemonic):
+    """CALL_FAR prints as call far; MOV_CR and PUSH_SEG as mov and push."""
+    first, _, rest = mnemonic.lower().partition('_')
+    return f'{first} far' if rest == 'far' else first
+
+
 class Row:
     def __init__(self, line):
         columns = [c.strip() for c in line.split('|')]
@@ -111,6 +121,7 @@ class Row:
         self.encoding, self.mnemonic, operands, self.words = columns
         if not re.fullmatch(r'[A-Z][A-Z0-9_]*', self.mnemonic):
             raise Bad(f'mnemonic {self.mnemonic!r}')
+        self.printed = printed(self.mnemonic)
         self.key = Key()
         self.vex = self.modrm = self.modx = False
         self.map = 0
@@ -173,6 +184,7 @@ class Row:
         if not match:
             raise Bad(f'opcode {token!r}')
         first = int(match[1], 16)
+        self.conditional = match[2] == '+cc'
         count = {None: 1, '+r': 8, '+cc': 16}[match[2]]
         if first % count:
             raise Bad(f'opcode {token!r} is not aligned')
@@ -192,8 +204,8 @@ class Row:
             self.key.bit('MEM', int(token == 'mem'))
         elif token == 'modx':
             self.modx = True
-        elif token in ('W0', 'W1', 'B0', 'B1'):
-            self.key.bit(token[0], int(token[1]))
+        elif token in ('W0', 'W1', 'B=0', 'B=1'):
+            self.key.bit(token[0], int(token[-1]))
         else:
             raise Bad(f'encoding {token!r}')
 
@@ -310,19 +322,30 @@ class Row:
             raise Bad(f'attribute {word!r}')
 
     def split(self):
-        """A row with two features becomes two rows, for VEX.L 0 and 1."""
-        if '/' not in self.features:
-            return [self]
+        """A row with +cc becomes 16 rows, one with two features two, for VEX.L 0 and 1."""
         rows = []
-        for length, feature in enumerate(self.features.split('/')):
-            row = object.__new__(Row)
-            row.__dict__.update(self.__dict__)
-            row.key = Key()
-            row.key.need(self.key.mask, self.key.value)
-            row.key.bit('L', length)
-            row.features = feature
-            rows.append(row)
-        return rows
+        if self.conditional:
+            for opcode in self.opcodes:
+                row = self.copy()
+                name, tested = CONDITIONS[opcode & 15]
+                row.opcodes = [opcode]
+                row.printed = self.mnemonic.lower().replace('cc', name)
+                row.flags = dict(self.flags, r=sum(1 << FLAG_BITS[f] for f in tested))
+                rows.append(row)
+        elif '/' in self.features:
+            for length, feature in enumerate(self.features.split('/')):
+                row = self.copy()
+                row.key.bit('L', length)
+                row.features = feature
+                rows.append(row)
+        return rows or [self]
+
+    def copy(self):
+        row = object.__new__(Row)
+        row.__dict__.update(self.__dict__)
+        row.key = Key()
+        row.key.need(self.key.mask, self.key.value)
+        return row
 
     def decode_flags(self):
         flags = []
@@ -438,7 +461,7 @@ def write_table(path, rows, tables):
         out.write('const struct insn_row insn_rows[] = {\n')
         for row in rows:
             attributes = ' | '.join(sorted(row.attributes)) or '0'
-            out.write(f'    {{"{printed(row.mnemonic)}", INSN_{row.mnemonic}, {row.cls}, '
+            out.write(f'    {{"{row.printed}", INSN_{row.mnemonic}, {row.cls}, '
                       f'CPUID_{row.features}, {attributes}, {row.flags["r"]:#x}, '
                       f'{row.flags["w"]:#x}, {row.flags["u"]:#x}}},\n')
         out.write('};\n\nconst struct decode_row insn_decode_rows[] = {\n')
@@ -466,12 +489,6 @@ def write_table(path, rows, tables):
                     out.write(f'        [{opcode:#04x}] = {{{first}, {count}, {flags}}},\n')
             out.write('    },\n')
         out.write('};\n')
-
-
-def printed(mnemonic):
-    """CALL_FAR prints as call far; MOV_CR and PUSH_SEG as mov and push."""
-    first, _, rest = mnemonic.lower().partition('_')
-    return f'{first} far' if rest == 'far' else first
 
 
 def spec_text(spec):
