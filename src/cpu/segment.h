@@ -68,6 +68,12 @@ struct segment segment_from(const struct descriptor *d, u16 selector);
 /* Make DS, ES, FS and GS null where CPL (just raised in number) may not use them. */
 void segment_drop_privileged(struct cpu *cpu);
 
+/* What a null selector leaves: unusable.  Intel's processors clear base and limit. */
+static inline struct segment segment_null(u16 selector)
+{
+    return (struct segment){.selector = selector};
+}
+
 static inline bool segment_is_null(u16 selector)
 {
     return !(selector & ~SELECTOR_RPL);
