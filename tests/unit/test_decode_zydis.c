@@ -175,6 +175,12 @@ static const char *const aliases[][2] = {
      "fstpnce"}, /* D9 D8+i: an alias of DD D8+i, but for what it does to an empty register */
 };
 
+/* strcmp(), where the compiler does not work out what it knows of the differences. */
+static __attribute__((noinline)) bool equal(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
 /* Instructions where one side is right in a way that is not worth a list of its own. */
 static bool difference_is_known(const struct insn *ours, enum insn_result result,
                                 enum insn_mode mode, const struct theirs *theirs, const char *what)
@@ -187,25 +193,25 @@ static bool difference_is_known(const struct insn *ours, enum insn_result result
     case ZYDIS_MNEMONIC_SYSRET:
         return result == INSN_UNDEFINED && mode != INSN_MODE_64;
     case ZYDIS_MNEMONIC_MOVSXD: /* with 66 it reads a word; SDM vol. 2B, MOVSX/MOVSXD */
-        return !strcmp(what, "memory size") && ours->operand_size == 2;
+        return equal(what, "memory size") && ours->operand_size == 2;
     case ZYDIS_MNEMONIC_LGDT: /* Zydis has no privilege for these two */
     case ZYDIS_MNEMONIC_RSM:
-        return !strcmp(what, "privileged");
+        return equal(what, "privileged");
     case ZYDIS_MNEMONIC_PAUSE: /* with REX.B it is XCHG R8, as processors do it */
         return ours->id == INSN_XCHG;
     case ZYDIS_MNEMONIC_BSF: /* the destination stays if the source is 0, on every processor */
     case ZYDIS_MNEMONIC_BSR:
-        return !strcmp(what, "access");
+        return equal(what, "access");
     case ZYDIS_MNEMONIC_FUCOMP: /* Zydis shows ST0, here only */
-        return !strcmp(what, "register") || strstr(what, "operand");
+        return equal(what, "register") || strstr(what, "operand") != NULL;
     case ZYDIS_MNEMONIC_NOP: /* the operands of 0F 18 to 0F 1F do not count */
-        return !strcmp(what, "register") || strstr(what, "operand");
+        return equal(what, "register") || strstr(what, "operand") != NULL;
     default:
         break;
     }
     /* Zydis takes base 101b without mod for R13D if REX.B is set and the address size is 32.  SDM
      * vol. 2A, "Special Cases of REX Encodings": REX.B is not decoded there. */
-    return !strcmp(what, "base") && ours->mem.base == MEM_NO_REG && (ours->rex & 1) &&
+    return equal(what, "base") && ours->mem.base == MEM_NO_REG && (ours->rex & 1) &&
            ours->address_size == 4;
 }
 
