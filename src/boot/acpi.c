@@ -270,7 +270,7 @@ static bool write_fadt(struct tables *t)
     put_u16(fadt + FADT_IAPC_BOOT_ARCH, (u16)(BOOT_ARCH_LEGACY | BOOT_ARCH_NO_VGA |
                                               (m->keyboard_controller ? BOOT_ARCH_8042 : 0)));
     put_u32(fadt + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC |
-                                   FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
+                                   FADT_RESET_REG_SUP | (m->pm_timer_32bit ? FADT_TMR_VAL_EXT : 0));
     write_fadt_ports(fadt, m);
     finish(fadt, "FACP", 5, FADT_SIZE);
     return true;

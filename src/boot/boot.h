@@ -45,7 +45,8 @@ struct boot_machine {
     u8 s5_type;               /* SLP_TYP that powers off */
     u16 pm1_event_port;       /* PM1a_EVT_BLK, 4 bytes */
     u16 pm1_control_port;     /* PM1a_CNT_BLK, 2 bytes */
-    u16 pm_timer_port;        /* PM_TMR_BLK, 4 bytes, a 32-bit counter */
+    u16 pm_timer_port;        /* PM_TMR_BLK, 4 bytes */
+    bool pm_timer_32bit;      /* the timer counts 32 bits; else 24 */
     u16 gpe0_port;            /* GPE0_BLK; 0 for none */
     u8 gpe0_size;             /* in bytes */
     u16 reset_port;           /* RESET_REG */

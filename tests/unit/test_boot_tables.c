@@ -80,6 +80,8 @@ static void describes_power(void **state)
     assert_int_equal(get_u32(fadt + 64), 0x604);
     assert_int_equal(get_u32(fadt + 76), 0x608);
     assert_int_equal(get_u32(fadt + 80), 0x620);
+    assert_int_equal(fadt[92], 8);
+    assert_int_equal(get_u32(fadt + 112) >> 8 & 1, 1);
     assert_int_equal(fadt[116], 1);
     assert_int_equal(get_u64(fadt + 120), 0xcf9);
     assert_int_equal(fadt[128], 6);
