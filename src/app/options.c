@@ -39,7 +39,7 @@ static const struct row rows[] = {
      parse_memory, 0},
     {'c', "cpus", "N", "number of vCPUs: 1", "1", parse_cpus, 0},
     {'e', "engine", "NAME", "auto or interp", "auto interp", NULL, MEMBER(engine)},
-    {0, "protocol", "NAME", "auto, linux, vmlinux (quicker), pvh, multiboot, elf",
+    {0, "protocol", "NAME", "auto, linux, vmlinux (quick), pvh, multiboot, elf",
      "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
     {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
      parse_console, 0},

@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Options, exit statuses, bad input: one line that says what is wrong, and status 1."""
+import gzip
+import json
+import os
+import re
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+
+import harness
+
+ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+
+
+def elf64(code, address=0x100000, entry=None, memory_size=None, **changes):
+    """A plain ELF64 with one segment; changes are to fields of its headers."""
+    offset = ELF_HEADER.size + PROGRAM_HEADER.size
+    header = dict(phoff=ELF_HEADER.size, phnum=1, phentsize=PROGRAM_HEADER.size, machine=62)
+    program = dict(offset=offset, filesz=len(code))
+    for name, value in changes.items():
+        (program if name in program else header)[name] = value
+    data = ELF_HEADER.pack(b"\x7fELF\2\1\1" + bytes(9), 2, header["machine"], 1,
+                           address if entry is None else entry, header["phoff"], 0, 0,
+                           ELF_HEADER.size, header["phentsize"], header["phnum"], 0, 0, 0)
+    data += PROGRAM_HEADER.pack(1, 7, program["offset"], address, address, program["filesz"],
+                                memory_size or len(code), 4096)
+    return data + code
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def file(self, name, content):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+    def assert_mistake(self, *arguments, names=None):
+        """Status 1 and one line on standard error, which has `names` in it."""
+        status, output, errors = harness.run(*arguments)
+        self.assertEqual((status, output), (1, ""), (arguments, errors))
+        self.assertRegex(errors, r"\Aringer: [^\n]+\n\Z")
+        if names:
+            self.assertIn(names, errors)
+
+
+class BadInput(Files):
+    def test_options(self):
+        table = [
+            ("--nonsense",), ("-Z",), ("-k",), ("--memory",), ("kernel",), ("-m", ""), ("-m", "0"),
+            ("-m", "-1"), ("-m", "512X"), ("-m", "1.5G"), ("-m", "512MB"), ("-m", "K"),
+            ("-m", "99999999999999999999"), ("-m", "17179869184G"), ("-m", "1K"), ("-m", "1000000T"),
+            ("-c", "0"), ("-c", "x"), ("-c", "-1"), ("-c", "100000"), ("-e", "nonsense"),
+            ("--protocol", "nonsense"), ("--console", "nonsense"), ("--console", "file:"),
+            ("--serial2", "stdio"), ("--trace", "nonsense"), ("--stats=/nonexistent/x",),
+            ("-i", harness.INITRAMFS), ("--icount=1",), ("--console", "file:/nonexistent/x"),
+        ]
+        for arguments in table:
+            with self.subTest(arguments=arguments):
+                self.assert_mistake(*arguments)
+
+    def test_kernels(self):
+        with open(harness.KERNEL, "rb") as file:
+            good = file.read()
+        code = b"\xf4"
+        table = {
+            "empty": b"",
+            "short": b"\x7fELF",
+            "text": b"This is no kernel.\n" * 100,
+            "zeros": bytes(65536),
+            "compressed.gz": gzip.compress(bytes(5000)),
+            "truncated-in-header": good[:512],
+            "truncated-in-setup": good[:3000],
+            "truncated-in-kernel": good[:200000],
+            "no-setup-size": good[:0x1f1] + b"\xff" + good[0x1f2:20000],
+            "elf-no-segments": elf64(code, phnum=0),
+            "elf-many-segments": elf64(code, phnum=65535),
+            "elf-headers-outside": elf64(code, phoff=1 << 62),
+            "elf-small-headers": elf64(code, phentsize=8),
+            "elf-segment-outside": elf64(code, offset=1 << 40),
+            "elf-segment-truncated": elf64(code, filesz=4096, memory_size=4096),
+            "elf-overflow": elf64(code, address=(1 << 64) - 4096, memory_size=8192),
+            "elf-beyond-memory": elf64(code, address=1 << 33),
+            "elf-huge": elf64(code, memory_size=1 << 60),
+            "elf-other-machine": elf64(code, machine=183),
+            "elf-entry-outside": elf64(code, entry=1 << 50),
+        }
+        for name, content in table.items():
+            with self.subTest(name=name):
+                self.assert_mistake("-k", self.file(name, content), names=name)
+        self.assert_mistake("-k", "/nonexistent/vmlinuz", names="/nonexistent/vmlinuz")
+        self.assert_mistake("-k", self.folder.name, names=self.folder.name)
+        # A payload that is damaged.
+        damaged = bytearray(good)
+        for i in range(len(good) // 2, len(good) // 2 + 4096):
+            damaged[i] ^= 0x55
+        self.assert_mistake("--protocol", "vmlinux", "-k", self.file("damaged", damaged),
+                            names="damaged")
+
+    def test_initrds_and_command_lines(self):
+        kernel = ("-k", harness.KERNEL)
+        self.assert_mistake(*kernel, "-i", "/nonexistent/initrd", names="/nonexistent/initrd")
+        large = os.path.join(self.folder.name, "large")
+        with open(large, "wb") as file:
+            file.truncate(600 << 20)
+        self.assert_mistake(*kernel, "-i", large, names="large")
+        self.assert_mistake(*kernel, "-m", "16M", names="vmlinuz")
+        self.assert_mistake(*kernel, "-a", "x" * 5000)
+        self.assert_mistake(*kernel, "--protocol", "multiboot", names="vmlinuz")
+
+
+class Statuses(Files):
+    def test_built_in_guest(self):
+        status, output, errors = harness.run()
+        self.assertEqual((status, errors), (0, ""))
+        self.assertRegex(output, "(?i)hello")
+        self.assertIn("Ringer", output)
+
+    def test_without_anything(self):
+        """No standard input, no standard output: the guest runs all the same."""
+        result = subprocess.run([harness.RINGER, "run"], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        command = "exec %s run <&- >&-" % harness.RINGER
+        result = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_closed_output(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        result = subprocess.run([harness.RINGER, "run"], stdin=subprocess.DEVNULL, stdout=writer,
+                                stderr=subprocess.PIPE, timeout=60)
+        os.close(writer)
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+
+    def test_slow_output(self):
+        """Not a byte is lost when nobody reads for a while."""
+        expected = harness.run()[1]
+        with harness.Machine() as machine:
+            time.sleep(1)
+            machine.finish()
+            self.assertEqual(len(machine.raw.decode("latin1").splitlines()),
+                             len(expected.splitlines()))
+
+    def test_debug_exit(self):
+        # mov $0x21, %al; out %al, $0xf4; hlt
+        kernel = self.file("exit", elf64(b"\xb0\x21\xe6\xf4\xf4"))
+        status, _, errors = harness.run("--debug-exit", "-k", kernel)
+        self.assertEqual((status, errors), (0x43, ""))
+        # mov $0x80000001, %eax; out %eax, %dx (0xf4)
+        kernel = self.file("exit", elf64(b"\xb8\x01\0\0\x80\xba\xf4\0\0\0\xef\xf4"))
+        self.assertEqual(harness.run("--debug-exit", "-k", kernel)[0], 3)
+
+    def test_debug_console(self):
+        # out 'H', 'i' to 0xe9, then debug exit with 0
+        code = b"\xb0H\xe6\xe9\xb0i\xe6\xe9\x31\xc0\xe6\xf4\xf4"
+        kernel = self.file("e9", elf64(code))
+        status, _, errors = harness.run("--debug-exit", "--debug-console", "-k", kernel)
+        self.assertEqual((status, errors), (1, "Hi"))
+        path = os.path.join(self.folder.name, "log")
+        harness.run("--debug-exit", "--debug-console=" + path, "-k", kernel)
+        with open(path) as file:
+            self.assertEqual(file.read(), "Hi")
+
+    def test_triple_fault(self):
+        # lidt of an empty table, then ud2
+        kernel = self.file("triple", elf64(b"\x48\x31\xc0\x50\x50\x0f\x01\x1c\x24\x0f\x0b"))
+        status, _, errors = harness.run("-k", kernel)
+        self.assertEqual(status, 124)
+        self.assertIn("triple fault", errors)
+        self.assertRegex(errors, "RIP=[0-9a-f]{16}")
+        self.assertIn("ud2", errors)
+
+    def test_garbage_and_nowhere(self):
+        """Code that is garbage, and a jump to nowhere, end; they do not hang."""
+        for name, code in {
+            "garbage": bytes((i * 167 + 13) & 0xff for i in range(4096)),
+            "nowhere": b"\x48\xb8\0\0\0\0\0\0\0\x80\xff\xe0",
+            "outside": b"\x48\xb8\0\0\0\xc0\0\0\0\0\xff\xe0",
+        }.items():
+            with self.subTest(name=name):
+                with harness.Machine("-k", self.file(name, elf64(code, memory_size=65536))) as m:
+                    try:
+                        status = m.finish(5)[0]
+                        self.assertIn(status, (0, 124))
+                    except AssertionError:  # it loops, as a PC would
+                        m.process.terminate()
+                        self.assertEqual(m.finish(10)[0], 128 + 15)
+
+    def test_every_port(self):
+        """Writes to every port: no crash of Ringer's."""
+        # xor edx,edx; l: mov eax,edx; out dx,al; out dx,ax; out dx,eax; in al,dx; inc dx; jnz l;
+        # then debug exit (whatever is left of the machine)
+        code = (b"\x31\xd2\x89\xd0\xee\x66\xef\xef\xec\x66\xff\xc2\x75\xf4"
+                b"\xb0\x05\xe6\xf4\xeb\xfe")
+        status = harness.run("--no-reboot", "-k", self.file("ports", elf64(code)))[0]
+        self.assertIn(status, (0, 124))
+
+    def test_stats(self):
+        path = os.path.join(self.folder.name, "stats")
+        self.assertEqual(harness.run("--stats=" + path)[0], 0)
+        with open(path) as file:
+            stats = json.load(file)
+        self.assertGreater(stats["instructions"], 1000)
+        self.assertIn("exits", stats)
+        self.assertIn("faults", stats)
+        self.assertLess(stats["resident_bytes"], 64 << 20)
+
+    def test_icount_repeats(self):
+        """Two runs on virtual time are the same to the last bit."""
+        runs = []
+        for _ in range(2):
+            path = os.path.join(self.folder.name, "stats")
+            output = harness.run("--icount", "--stats=" + path)[1]
+            with open(path) as file:
+                runs.append((output, json.load(file)["instructions"]))
+        self.assertEqual(*runs)
+
+    def test_serial_files(self):
+        path = os.path.join(self.folder.name, "com1")
+        status, output, _ = harness.run("--console", "file:" + path)
+        self.assertEqual((status, output), (0, ""))
+        with open(path, "rb") as file:
+            self.assertRegex(file.read(), b"(?i)hello")
+
+
+class Help(unittest.TestCase):
+    def test_help_fits_a_screen(self):
+        status, output, _ = harness.run("--help")
+        lines = output.splitlines()
+        self.assertEqual(status, 0)
+        self.assertLessEqual(len(lines), 24)
+        self.assertLessEqual(max(map(len, lines)), 80)
+
+    def test_manual_and_completion_know_all_options(self):
+        names = set(re.findall(r"--[a-z0-9-]+", harness.run("--help")[1]))
+        words = subprocess.run([harness.RINGER, "--option-words"], capture_output=True, text=True)
+        self.assertLessEqual(names, set(re.findall(r"(?m)^--[a-z0-9-]+", words.stdout)))
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        with open(os.path.join(root, "docs", "ringer.1")) as file:
+            manual = file.read().replace("\\-", "-")
+        for name in names:
+            self.assertIn(name, manual)
+
+    def test_version(self):
+        for arguments in (["--version"], ["run", "--version"]):
+            result = subprocess.run([harness.RINGER, *arguments], capture_output=True, text=True)
+            self.assertRegex(result.stdout, r"^ringer \d+\.\d+\.\d+\n$")
+
+
+harness.main()

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""The Debian kernel boots to a shell, and what is typed there gives the right answers."""
+import hashlib
+import re
+import unittest
+
+import harness
+
+
+class Shell(unittest.TestCase):
+    def test_commands(self):
+        with harness.linux() as machine:
+            machine.expect("machine made by Ringer", harness.BOOT_TIME)
+            machine.expect("^" + harness.PROMPT)
+
+            answer = machine.command("uname -a")
+            self.assertRegex(answer, r"^Linux ringer \d+\.\d+.*cloud-amd64 .* x86_64 GNU/Linux")
+
+            answer = machine.command("cat /proc/cpuinfo")
+            self.assertRegex(answer, r"(?m)^processor\s*: 0$")
+            self.assertRegex(answer, r"(?m)^model name\s*: .*Ringer")
+            flags = re.search(r"(?m)^flags\s*: (.*)$", answer).group(1).split()
+            for flag in ("lm", "sse4_2", "avx2", "bmi2", "fma", "movbe", "hypervisor"):
+                self.assertIn(flag, flags)
+
+            self.check_pipeline(machine)
+            self.check_floating_point(machine)
+            self.check_job_control(machine)
+
+            machine.send("poweroff\n")
+            status, errors = machine.finish()
+            self.assertEqual((status, errors), (0, ""))
+
+    def check_pipeline(self, machine):
+        """gzip there and back, sha256sum and awk, over data that Python computes too."""
+        lines = "".join("%d %d\n" % (i, i * i % 9973) for i in range(1, 20001))
+        machine.command("seq 1 20000 | awk '{ print $1, $1 * $1 % 9973 }' >data")
+        answer = machine.command("gzip -c data | gunzip -c | sha256sum")
+        self.assertIn(hashlib.sha256(lines.encode()).hexdigest(), answer)
+        total = sum(i * i % 9973 for i in range(1, 20001))
+        answer = machine.command("awk '{ sum += $2 } END { print sum }' data")
+        self.assertEqual(answer.strip(), str(total))
+
+    def check_floating_point(self, machine):
+        """The same operations in the same order give the same double."""
+        total = 0.0
+        for i in range(1, 5001):
+            total += 1 / (i * i)
+        answer = machine.command(
+            "awk 'BEGIN { for (i = 1; i <= 5000; i++) s += 1 / (i * i); printf \"%.15g\\n\", s }'")
+        self.assertEqual(answer.strip(), "%.15g" % total)
+
+    def check_job_control(self, machine):
+        machine.send("sleep 1000\n")
+        machine.expect("sleep 1000\n")
+        machine.send("\x03")
+        machine.expect("^" + harness.PROMPT)
+        answer = machine.command("echo alive $((6 * 7))")
+        self.assertEqual(answer.strip(), "alive 42")
+
+
+harness.main()

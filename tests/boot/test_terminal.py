@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""On a terminal: raw while the guest has it, restored afterwards; the escape keys and the monitor."""
+import os
+import signal
+import termios
+import time
+import unittest
+
+import harness
+
+
+class Terminal(unittest.TestCase):
+    def assert_restored(self, machine):
+        self.assertEqual(termios.tcgetattr(machine.slave), machine.before)
+
+    def test_quit_and_monitor(self):
+        with harness.linux(terminal=True) as machine:
+            machine.expect("^" + harness.PROMPT, harness.BOOT_TIME)
+            self.assertFalse(termios.tcgetattr(machine.slave)[3] & termios.ICANON)
+            machine.send("\x01h")
+            machine.expect("Ctrl-A x +end the machine")
+            machine.send("\x01c")
+            machine.expect(r"\(ringer\) ")
+            machine.send("info registers\r")
+            machine.expect("RIP=[0-9a-f]{16}")
+            machine.expect(r"\(ringer\) ")
+            machine.send("stop\rx/4i $rip\r")
+            machine.expect("[0-9a-f]{16}: [a-z]+")
+            machine.send("x/4xg $rsp\r")
+            machine.expect("[0-9a-f]{16}: 0x[0-9a-f]{16} 0x[0-9a-f]{16}")
+            machine.send("info mem\r")
+            machine.expect("[0-9a-f]{16}-[0-9a-f]{16} to [0-9a-f]+ ")
+            machine.send("nonsense\r")
+            machine.expect("not known")
+            machine.send("cont\r")
+            machine.expect(r"\(ringer\) ")
+            machine.send("\x01c")
+            time.sleep(0.2)
+            machine.send("\n")
+            machine.expect("^" + harness.PROMPT)
+            answer = machine.command("echo still $((1 + 1))")
+            self.assertIn("still 2", answer)
+            machine.send("\x01x")
+            self.assertEqual(machine.finish()[0], 0)
+            self.assert_restored(machine)
+
+    def test_signal(self):
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with harness.linux(terminal=True) as machine:
+                machine.expect("machine made by Ringer", harness.BOOT_TIME)
+                os.kill(machine.process.pid, number)
+                self.assertEqual(machine.finish()[0], 128 + number)
+                self.assert_restored(machine)
+
+    def test_stop_and_continue(self):
+        with harness.linux(terminal=True) as machine:
+            machine.expect("^" + harness.PROMPT, harness.BOOT_TIME)
+            os.kill(machine.process.pid, signal.SIGTSTP)
+            time.sleep(0.5)
+            self.assert_restored(machine)
+            os.kill(machine.process.pid, signal.SIGCONT)
+            answer = machine.command("echo back")
+            self.assertIn("back", answer)
+            machine.send("\x01x")
+            self.assertEqual(machine.finish()[0], 0)
+            self.assert_restored(machine)
+
+    def test_mistake_leaves_terminal(self):
+        with harness.Machine("-k", "/nonexistent", terminal=True) as machine:
+            self.assertEqual(machine.finish()[0], 1)
+            self.assert_restored(machine)
+
+
+harness.main()

@@ -1,0 +1,132 @@
+/* test_options.c - the options of `ringer run`. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/options.h"
+#include "base/types.h"
+
+static bool parse(struct options *options, char *error, size_t size, const char *text)
+{
+    static char copy[256]; /* options borrow from it */
+    char *argv[16] = {"run"};
+    int argc = 1;
+    snprintf(copy, sizeof(copy), "%s", text);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
+        argv[argc++] = word;
+    }
+    return options_parse(options, argc, argv, error, size);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct options o;
+    char error[256] = "";
+    assert_true(parse(&o, error, sizeof(error), ""));
+    assert_null(o.kernel);
+    assert_int_equal(o.memory_bytes, 512 << 20);
+    assert_int_equal(o.cpus, 1);
+    assert_string_equal(o.engine, "auto");
+    assert_string_equal(o.console, "stdio");
+    assert_string_equal(o.serial2, "none");
+    assert_int_equal(o.protocol, RINGER_PROTOCOL_AUTO);
+    assert_false(o.debug_exit || o.debug_console || o.stats || o.icount || o.no_reboot);
+}
+
+static void test_all(void **state)
+{
+    (void)state;
+    struct options o;
+    char error[256] = "";
+    assert_true(parse(&o, error, sizeof(error),
+                      "-k K --initrd=I -aA -m 2g --cpus 3 -e interp --protocol pvh --console none "
+                      "--serial2 unix:/s --stats=F"));
+    assert_string_equal(o.kernel, "K");
+    assert_string_equal(o.initrd, "I");
+    assert_string_equal(o.append, "A");
+    assert_int_equal(o.memory_bytes, 2ull << 30);
+    assert_int_equal(o.cpus, 3);
+    assert_string_equal(o.engine, "interp");
+    assert_int_equal(o.protocol, RINGER_PROTOCOL_PVH);
+    assert_string_equal(o.console, "none");
+    assert_string_equal(o.serial2, "unix:/s");
+    assert_true(o.stats);
+    assert_string_equal(o.stats_path, "F");
+    assert_true(parse(&o, error, sizeof(error),
+                      "--debug-exit --debug-console --icount --no-reboot --stats --trace io"));
+    assert_true(o.debug_exit && o.debug_console && o.icount && o.no_reboot && o.stats);
+    assert_null(o.stats_path);
+    assert_null(o.debug_console_path);
+    assert_string_equal(o.trace, "io");
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"-m 1", 1 << 20},     {"-m 64K", 64 << 10},  {"-m 128m", 128 << 20},
+                {"-m 3G", 3ull << 30}, {"-m 1T", 1ull << 40}, {"-m 8388607T", 8388607ull << 40}};
+    struct options o;
+    char error[256];
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        assert_true(parse(&o, error, sizeof(error), good[i].text));
+        assert_int_equal(o.memory_bytes, good[i].bytes);
+    }
+}
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *part;
+    } bad[] = {
+        {"-m 0", "'0'"},
+        {"-m 5X", "'5X'"},
+        {"-m 5MB", "'5MB'"},
+        {"-m -5", "'-5'"},
+        {"-m 1.5G", "'1.5G'"},
+        {"-m 8388608T", "'8388608T'"},
+        {"-m 99999999999999999999", "beyond"},
+        {"-c 0", "'0'"},
+        {"-c 1x", "'1x'"},
+        {"-c 65536", "'65536'"},
+        {"--nonsense", "'--nonsense'"},
+        {"-Z", "'-Z'"},
+        {"-k", "'-k' needs"},
+        {"--kernel", "'--kernel' needs"},
+        {"--icount=1", "'--icount=1'"},
+        {"vmlinuz", "'vmlinuz'"},
+        {"--protocol x", "'x'"},
+        {"--console file:", "'file:'"},
+        {"--serial2 tty", "'tty'"},
+        {"--serial2 stdio", "only one"},
+        {"-i I", "kernel"},
+    };
+    struct options o;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        char error[256] = "";
+        assert_false(parse(&o, error, sizeof(error), bad[i].text));
+        assert_non_null(strstr(error, bad[i].part));
+        assert_null(strchr(error, '\n'));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_all),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_mistakes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
