@@ -39,6 +39,12 @@ void fpu_init_signal(struct cpu *cpu)
     (void)cpu;
 }
 
+u16 fpu_fsw_summary(u16 fsw, u16 fcw)
+{
+    u16 summary = FSW_ES | FSW_B;
+    return fsw & ~fcw & FSW_EXCEPTIONS ? fsw | summary : fsw & (u16)~summary;
+}
+
 void fpu_initialize_x87(struct cpu *cpu, struct fpu_area *area)
 {
     struct fpu *fpu = &cpu->fpu;

@@ -50,6 +50,9 @@ void fpu_reset(struct cpu *cpu);
 /* INIT: leaves all of it as it was, and exists so that the reset code can say so. */
 void fpu_init_signal(struct cpu *cpu);
 
+/* FSW with its summary bits, which follow from the exceptions in it and FCW's masks. */
+u16 fpu_fsw_summary(u16 fsw, u16 fcw);
+
 /* FNINIT's effect on an area; the guest's instruction and data pointers are cleared too. */
 void fpu_initialize_x87(struct cpu *cpu, struct fpu_area *area);
 

@@ -396,6 +396,9 @@ bool vector_prepare(struct cpu *cpu, const struct insn *insn, struct op *op)
     struct thunk t = {.attributes = row->attributes};
 
     op->fn = fpu_state_handler(cpu, insn, op);
+    if (!op->fn) {
+        op->fn = fpu_control_handler(insn, op);
+    }
     if (op->fn) {
         return true;
     }

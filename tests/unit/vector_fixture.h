@@ -1,0 +1,244 @@
+/*
+ * vector_fixture.h - one instruction at a time: by the interpreter's handlers, and natively.
+ *
+ * The guest's RAM is at gpa 0 and its addresses are physical ones (paging is off, the code mode is
+ * nevertheless 64-bit: the handlers do not mind).
+ */
+#ifndef TESTS_UNIT_VECTOR_FIXTURE_H
+#define TESTS_UNIT_VECTOR_FIXTURE_H
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <cmocka.h>
+
+#include "cpu/clock.h"
+#include "cpu/fpu.h"
+#include "exec/interpret/access.h"
+#include "exec/interpret/code.h"
+#include "exec/interpret/vector.h"
+
+#define RAM_BYTES (1u << 20)
+
+struct machine {
+    struct cpu *cpu;
+    struct mem mem;
+    struct interrupt_inbox inbox;
+    struct vm_clock clock;
+    struct op op[2];
+};
+
+struct native { /* registers before and after, as the generated code below knows them */
+    u64 gpr[16];
+    u64 flags;
+    u64 saved_rsp;
+    u8 pad[48];
+    struct fpu_area fpu __attribute__((aligned(64)));
+    u8 more[3072];
+};
+
+static struct machine *current; /* for the signal handler */
+static sigjmp_buf native_fault;
+static volatile sig_atomic_t in_native;
+static u8 *native_code;
+
+static inline void on_signal(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+    u64 fixup = thunk_fixup(&current->cpu->exec->thunks, (u64)uc->uc_mcontext.gregs[REG_RIP]);
+    (void)info;
+    if (in_native) {
+        siglongjmp(native_fault, number);
+    }
+    if ((number == SIGFPE || number == SIGILL) && fixup) {
+        uc->uc_mcontext.gregs[REG_RIP] = (greg_t)fixup;
+        return;
+    }
+    abort();
+}
+
+static inline s64 stop(struct cpu *cpu, const struct op *op, s64 left)
+{
+    (void)cpu;
+    (void)op;
+    return left;
+}
+
+static inline u64 no_read(void *context, gpa_t gpa, unsigned size)
+{
+    (void)context;
+    (void)gpa;
+    (void)size;
+    return ~0ull;
+}
+
+static inline void no_write(void *context, gpa_t gpa, u64 value, unsigned size)
+{
+    (void)context;
+    (void)gpa;
+    (void)value;
+    (void)size;
+}
+
+static inline void no_code(void *context, gpa_t gpa, unsigned size)
+{
+    (void)context;
+    (void)gpa;
+    (void)size;
+}
+
+static inline struct machine *machine_new(void)
+{
+    static const struct mmu_ops ops = {no_read, no_write, no_code};
+    static const int signals[] = {SIGILL, SIGFPE, SIGSEGV, SIGBUS};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    struct machine *m = calloc(1, sizeof(*m));
+    m->mem.base = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    m->mem.low_size = RAM_BYTES;
+    m->mem.page_flags = calloc(RAM_BYTES / PAGE_SIZE, 1);
+    m->cpu = aligned_alloc(64, (sizeof(struct cpu) + 63) & ~63ul);
+    memset(m->cpu, 0, sizeof(*m->cpu));
+    m->cpu->exec = mmap(NULL, sizeof(struct exec), PROT_READ | PROT_WRITE | PROT_EXEC,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(m->cpu->exec, MAP_FAILED);
+    if (!native_code) {
+        native_code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    thunk_cache_init(&m->cpu->exec->thunks);
+    m->cpu->inbox = &m->inbox;
+    m->cpu->clock = &m->clock;
+    mmu_init(&m->cpu->mmu, &m->mem, &ops, m->cpu);
+    m->cpu->mmu.paging.cr0 = CR0_PE | CR0_NE | CR0_MP;
+    m->cpu->mmu.paging.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    m->cpu->xcr0 = FPU_COMPONENTS;
+    m->cpu->code_mode = INSN_MODE_64;
+    fpu_reset(m->cpu);
+    current = m;
+    for (unsigned i = 0; i < ARRAY_SIZE(signals); i++) {
+        sigaction(signals[i], &action, NULL);
+    }
+    return m;
+}
+
+static inline void machine_free(struct machine *m)
+{
+    munmap(m->mem.base, RAM_BYTES);
+    free(m->mem.page_flags);
+    munmap(m->cpu->exec, sizeof(struct exec));
+    free(m->cpu);
+    free(m);
+}
+
+/* Prepare the instruction as the interpreter would; false if no handler of ours wants it. */
+static inline bool machine_prepare(struct machine *m, const struct insn *insn)
+{
+    struct op *op = m->op;
+    if (thunk_cache_is_low(&m->cpu->exec->thunks)) {
+        thunk_cache_empty(&m->cpu->exec->thunks);
+    }
+    memset(m->op, 0, sizeof(m->op));
+    op->base = insn->mem.base == MEM_NO_REG ? GPR_ZERO : insn->mem.base;
+    op->index = insn->mem.index == MEM_NO_REG ? GPR_ZERO : insn->mem.index;
+    op->scale = insn->mem.scale;
+    op->disp = (s32)insn->mem.disp;
+    op->segment = insn->mem.segment;
+    op->length = insn->length;
+    op->ea = m->cpu->code_mode != INSN_MODE_64 ? EA_LEGACY : 0;
+    op->ea |= insn->address_size == 4 ? EA_ADDRESS_32 : insn->address_size == 2 ? EA_ADDRESS_16 : 0;
+    m->op[1].fn = stop;
+    return vector_prepare(m->cpu, insn, op) || thunk_prepare(m->cpu, insn, op);
+}
+
+/* Execute what was prepared.  False: cpu->fault is pending. */
+static inline bool machine_execute(struct machine *m)
+{
+    memset(&m->cpu->fault, 0, sizeof(m->cpu->fault));
+    s64 left = m->op[0].fn(m->cpu, m->op, 10);
+    assert_int_equal(left, m->cpu->fault.pending ? 10 : 9);
+    return left == 9;
+}
+
+static inline bool machine_run(struct machine *m, const void *bytes, size_t size)
+{
+    struct insn insn;
+    assert_int_equal(insn_decode(&insn, m->cpu->code_mode, bytes, size), INSN_OK);
+    assert_int_equal(insn.length, size);
+    assert_true(machine_prepare(m, &insn));
+    return machine_execute(m);
+}
+
+#define RUN(m, ...) machine_run((m), (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+
+static inline struct fpu_area *machine_fpu(struct machine *m)
+{
+    return (struct fpu_area *)m->cpu->fpu.state;
+}
+
+/* ------------------------------------------------------------------ native execution */
+
+static inline u8 *emit(u8 *at, const void *bytes, size_t size)
+{
+    memcpy(at, bytes, size);
+    return at + size;
+}
+
+#define EMIT(...) at = emit(at, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+
+/* A function(state) that loads all of *state but rSP, executes the instruction, and stores it all.
+ */
+static inline void native_generate(struct native *state, const void *bytes, size_t size)
+{
+    u8 *at = native_code;
+    u64 rax_slot = (u64)(uintptr_t)state;
+    EMIT(0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); /* push rbx ... r15 */
+    EMIT(0x48, 0x89, 0xa7, 136, 0, 0, 0);                             /* mov saved_rsp, rsp */
+    EMIT(0xb8, 7, 0, 0, 0, 0x31, 0xd2, 0x48, 0x0f, 0xae, 0xaf, 192, 0, 0, 0); /* xrstor64 */
+    EMIT(0xff, 0xb7, 128, 0, 0, 0, 0x9d);                                     /* push flags; popf */
+    for (unsigned i = 0; i < 16; i++) {
+        if (i != RSP && i != RDI) { /* mov reg, [rdi + 8 * i] */
+            EMIT(0x48 | i >> 3 << 2, 0x8b, 0x47 | (i & 7) << 3, 8 * i);
+        }
+    }
+    EMIT(0x48, 0x8b, 0x7f, 8 * RDI);
+    at = emit(at, bytes, size);
+    EMIT(0x48, 0xa3); /* movabs [state], rax */
+    at = emit(at, &rax_slot, 8);
+    EMIT(0x9c, 0x48, 0xb8); /* pushf; movabs rax, state */
+    at = emit(at, &rax_slot, 8);
+    for (unsigned i = 1; i < 16; i++) {
+        if (i != RSP) { /* mov [rax + 8 * i], reg */
+            EMIT(0x48 | i >> 3 << 2, 0x89, 0x40 | (i & 7) << 3, 8 * i);
+        }
+    }
+    EMIT(0x8f, 0x80, 128, 0, 0, 0);                               /* pop flags */
+    EMIT(0x48, 0x89, 0xc7, 0xb8, 7, 0, 0, 0, 0x31, 0xd2);         /* rdi = rax; edx:eax = 7 */
+    EMIT(0x48, 0x0f, 0xae, 0xa7, 192, 0, 0, 0, 0xc5, 0xf8, 0x77); /* xsave64; vzeroupper */
+    EMIT(0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xfc, 0xc3);
+}
+
+/* Execute it.  0, or the signal that it met. */
+static inline int native_run(struct native *state, const void *bytes, size_t size)
+{
+    struct fpu_host host;
+    fpu_host_save(&host);
+    native_generate(state, bytes, size);
+    int number = sigsetjmp(native_fault, 1);
+    if (!number) {
+        in_native = 1;
+        ((void (*)(struct native *))(uintptr_t)native_code)(state);
+    }
+    in_native = 0;
+    fpu_host_restore(&host);
+    return number;
+}
+
+#endif
