@@ -7,7 +7,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/segment.h"
-#include "cpu/stack.h"
+#include "cpu/system.h"
 #include "cpu/task.h"
 
 #define CR0_WRITABLE \

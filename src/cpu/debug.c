@@ -70,12 +70,12 @@ void debug_check_data(struct cpu *cpu, gva_t gva, unsigned size, bool is_write, 
     }
 }
 
-bool debug_after_instruction(struct cpu *cpu)
+bool debug_after_instruction(struct cpu *cpu, bool stepping)
 {
     if (cpu->debug_shadow) {
         return true; /* this was a load of SS: nothing before the next instruction is done */
     }
-    u64 bits = cpu->debug_hits | (cpu->debug_step ? DR6_BS : 0);
+    u64 bits = cpu->debug_hits | (stepping && cpu->debug_step ? DR6_BS : 0);
     cpu->debug_hits = 0;
     cpu->debug_step = false;
     return !bits || cpu_raise_debug(cpu, bits);

@@ -23,8 +23,10 @@ bool debug_check_fetch(struct cpu *cpu, gva_t gva);
 /* Note the watchpoints that an access meets in cpu->debug_hits.  For I/O gva is the port. */
 void debug_check_data(struct cpu *cpu, gva_t gva, unsigned size, bool is_write, bool is_io);
 
-/* The traps that follow the instruction just completed.  False: #DB is pending. */
-bool debug_after_instruction(struct cpu *cpu);
+/* The traps that follow the instruction just completed, before which TF was `stepping`.  (A
+ * software interrupt, or a SYSCALL that masks TF, leaves no trap: cpu->debug_step.)  False: #DB is
+ * pending. */
+bool debug_after_instruction(struct cpu *cpu, bool stepping);
 
 /* Is any data (not I/O) watchpoint on? */
 bool debug_watches_data(const struct cpu *cpu);

@@ -10,7 +10,7 @@
 #include "base/format.h"
 #include "cpu/debug.h"
 #include "cpu/segment.h"
-#include "cpu/stack.h"
+#include "cpu/system.h"
 #include "cpu/task.h"
 #include "cpu/transfer.h"
 
@@ -85,13 +85,13 @@ static bool deliver_real(struct cpu *cpu, const struct event *e)
     if (!system_read(cpu, system_address(cpu, cpu->idtr.base, offset), pointer, 4)) {
         return false;
     }
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 frame[] = {e->flags, cpu->seg[SEG_CS].selector, e->rip};
-    if (!stack_check_push(cpu, &stack, 6) ||
-        !stack_push_all(cpu, &stack, frame, ARRAY_SIZE(frame), 2)) {
+    if (!system_check_push(cpu, &stack, 6) ||
+        !system_push_all(cpu, &stack, frame, ARRAY_SIZE(frame), 2)) {
         return false;
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     cpu->rflags &= ~(RFLAGS_IF | RFLAGS_TF | RFLAGS_AC | RFLAGS_RF);
     segment_load_real(cpu, SEG_CS, pointer[1]);
     cpu->rip = pointer[0];
@@ -162,7 +162,7 @@ static bool deliver_long(struct cpu *cpu, const struct event *e)
         return false;
     }
     struct segment old_ss = cpu->seg[SEG_SS];
-    struct stack stack = stack_other(&old_ss, cpu->gpr[RSP], cpl, true, 0);
+    struct stack stack = system_stack_other(&old_ss, cpu->gpr[RSP], cpl, true, 0);
     unsigned ist = gate_ist(gate[0]);
     if ((ist || cpl != cpu->cpl) && !transfer_tss_stack(cpu, cpl, ist, &stack)) {
         return false;
@@ -172,13 +172,13 @@ static bool deliver_long(struct cpu *cpu, const struct event *e)
                    cpu->seg[SEG_CS].selector, e->rip,        e->error};
     stack.sp &= ~15ull;
     if (!transfer_check_rip(cpu, &cs, rip) ||
-        !stack_push_all(cpu, &stack, frame, e->has_error ? 6 : 5, 8)) {
+        !system_push_all(cpu, &stack, frame, e->has_error ? 6 : 5, 8)) {
         return false;
     }
     if (cpl != cpu->cpl) {
         cpu->seg[SEG_SS] = segment_null((u16)cpl);
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     enter_flags(cpu, type == SYSTEM_INTERRUPT_GATE);
     transfer_set_code(cpu, &cs, rip, cpl);
     return true;
@@ -220,13 +220,13 @@ static bool enter_gate(struct cpu *cpu, const struct event *e, u64 gate)
         return false;
     }
     bool switch_stack = cpl != cpu->cpl;
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     if (switch_stack && !transfer_tss_stack(cpu, cpl, 0, &stack)) {
         return false;
     }
     unsigned count = make_frame(cpu, e, switch_stack, frame);
-    if (!stack_check_push(cpu, &stack, count * size) || !transfer_check_rip(cpu, &cs, rip) ||
-        !stack_push_all(cpu, &stack, frame, count, size)) {
+    if (!system_check_push(cpu, &stack, count * size) || !transfer_check_rip(cpu, &cs, rip) ||
+        !system_push_all(cpu, &stack, frame, count, size)) {
         return false;
     }
     if (cpu->v86_mode) {
@@ -236,7 +236,7 @@ static bool enter_gate(struct cpu *cpu, const struct event *e, u64 gate)
     if (switch_stack) {
         cpu->seg[SEG_SS] = stack.ss;
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     enter_flags(cpu, !(type & 1));
     transfer_set_code(cpu, &cs, rip, cpl);
     return true;
@@ -487,13 +487,13 @@ static bool redirect(struct cpu *cpu, u8 vector, u64 next_rip, bool virtual)
     if (virtual) {
         flags = (flags & ~RFLAGS_IF) | RFLAGS_IOPL | (flags & RFLAGS_VIF ? RFLAGS_IF : 0);
     }
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 frame[] = {flags, cpu->seg[SEG_CS].selector, next_rip};
-    if (!stack_check_push(cpu, &stack, 6) ||
-        !stack_push_all(cpu, &stack, frame, ARRAY_SIZE(frame), 2)) {
+    if (!system_check_push(cpu, &stack, 6) ||
+        !system_push_all(cpu, &stack, frame, ARRAY_SIZE(frame), 2)) {
         return false;
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     cpu->rflags &= ~(RFLAGS_TF | RFLAGS_RF | RFLAGS_NT | (virtual ? RFLAGS_VIF : RFLAGS_IF));
     cpu->debug_step = false;
     segment_load_real(cpu, SEG_CS, pointer[1]);

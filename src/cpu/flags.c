@@ -6,7 +6,7 @@
  */
 #include "cpu/control.h"
 #include "cpu/segment.h"
-#include "cpu/stack.h"
+#include "cpu/system.h"
 #include "cpu/task.h"
 
 static unsigned iopl(const struct cpu *cpu)

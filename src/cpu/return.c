@@ -4,9 +4,8 @@
  * Both come back to code of the same or a lower privilege, so the two share all checks of CS and
  * SS. Intel SDM vol. 2, RET, IRET.
  */
-#include "cpu/debug.h"
 #include "cpu/segment.h"
-#include "cpu/stack.h"
+#include "cpu/system.h"
 #include "cpu/task.h"
 #include "cpu/transfer.h"
 
@@ -79,16 +78,16 @@ static bool read_stack(struct cpu *cpu, u16 selector, struct target *t)
 static void go(struct cpu *cpu, const struct target *t, struct stack *stack, u16 pop_bytes)
 {
     bool outer = t->cpl != cpu->cpl;
-    stack_release(stack, pop_bytes);
+    system_release(stack, pop_bytes);
     if (t->has_stack) {
-        struct stack other = stack_other(&t->ss, t->rsp, t->cpl, t->is_64, 0);
+        struct stack other = system_stack_other(&t->ss, t->rsp, t->cpl, t->is_64, 0);
         if (outer) {
-            stack_release(&other, pop_bytes);
+            system_release(&other, pop_bytes);
         }
         cpu->seg[SEG_SS] = t->ss;
-        stack_commit(cpu, &other);
+        system_commit(cpu, &other);
     } else {
-        stack_commit(cpu, stack);
+        system_commit(cpu, stack);
     }
     transfer_set_code(cpu, &t->cs, t->rip, t->cpl);
     if (outer) {
@@ -100,14 +99,14 @@ static void go(struct cpu *cpu, const struct target *t, struct stack *stack, u16
 
 static bool ret_real(struct cpu *cpu, unsigned opsize, u16 pop_bytes)
 {
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 values[2]; /* IP, CS */
-    if (!stack_pop_all(cpu, &stack, values, 2, opsize) ||
+    if (!system_pop_all(cpu, &stack, values, 2, opsize) ||
         !transfer_check_rip(cpu, &cpu->seg[SEG_CS], values[0])) {
         return false;
     }
-    stack_release(&stack, pop_bytes);
-    stack_commit(cpu, &stack);
+    system_release(&stack, pop_bytes);
+    system_commit(cpu, &stack);
     segment_load_real(cpu, SEG_CS, (u16)values[1]);
     cpu->rip = values[0];
     cpu_update_mode(cpu);
@@ -120,15 +119,15 @@ bool transfer_ret_far(struct cpu *cpu, unsigned opsize, u16 pop_bytes)
         return ret_real(cpu, opsize, pop_bytes);
     }
     struct target t = {0};
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 code[2], data[2]; /* rIP, CS; rSP, SS */
-    if (!stack_pop_all(cpu, &stack, code, 2, opsize) || !read_code(cpu, (u16)code[1], &t)) {
+    if (!system_pop_all(cpu, &stack, code, 2, opsize) || !read_code(cpu, (u16)code[1], &t)) {
         return false;
     }
     if (t.cpl != cpu->cpl) {
         struct stack inner = stack;
-        stack_release(&inner, pop_bytes);
-        if (!stack_pop_all(cpu, &inner, data, 2, opsize) || !read_stack(cpu, (u16)data[1], &t)) {
+        system_release(&inner, pop_bytes);
+        if (!system_pop_all(cpu, &inner, data, 2, opsize) || !read_stack(cpu, (u16)data[1], &t)) {
             return false;
         }
         t.rsp = data[0];
@@ -148,10 +147,6 @@ bool transfer_ret_far(struct cpu *cpu, unsigned opsize, u16 pop_bytes)
 static void set_flags(struct cpu *cpu, u64 image, u32 changes)
 {
     u32 flags = (cpu_rflags(cpu) & ~(changes | RFLAGS_RF)) | ((u32)image & changes);
-    /* RF holds off breakpoints for one instruction, and is never seen if there are none. */
-    if (!(cpu->dr[7] & DR7_ENABLED)) {
-        flags &= ~RFLAGS_RF;
-    }
     cpu_set_rflags(cpu, flags);
 }
 
@@ -161,13 +156,13 @@ static void set_flags(struct cpu *cpu, u64 image, u32 changes)
 /* Real mode, and virtual-8086 mode with IOPL 3. */
 static bool iret_real(struct cpu *cpu, unsigned opsize)
 {
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 values[3]; /* IP, CS, flags */
-    if (!stack_pop_all(cpu, &stack, values, 3, opsize) ||
+    if (!system_pop_all(cpu, &stack, values, 3, opsize) ||
         !transfer_check_rip(cpu, &cpu->seg[SEG_CS], values[0])) {
         return false;
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     segment_load_real(cpu, SEG_CS, (u16)values[1]);
     cpu->rip = values[0];
     u32 changes = FLAGS_ALWAYS | RFLAGS_IF | (cpu->v86_mode ? 0 : RFLAGS_IOPL);
@@ -180,12 +175,12 @@ static bool iret_real(struct cpu *cpu, unsigned opsize)
 /* Virtual-8086 mode with IOPL below 3: only with CR4.VME, and IF stands for VIF. */
 static bool iret_vme(struct cpu *cpu, unsigned opsize)
 {
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 values[3];
     if (opsize != 2 || !(cpu->mmu.paging.cr4 & CR4_VME)) {
         return cpu_raise_gp0(cpu);
     }
-    if (!stack_pop_all(cpu, &stack, values, 3, 2)) {
+    if (!system_pop_all(cpu, &stack, values, 3, 2)) {
         return false;
     }
     if ((values[2] & RFLAGS_TF) || ((values[2] & RFLAGS_IF) && (cpu->rflags & RFLAGS_VIP))) {
@@ -194,7 +189,7 @@ static bool iret_vme(struct cpu *cpu, unsigned opsize)
     if (!transfer_check_rip(cpu, &cpu->seg[SEG_CS], values[0])) {
         return false;
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     segment_load_real(cpu, SEG_CS, (u16)values[1]);
     cpu->rip = values[0];
     u64 image = values[2] | (values[2] & RFLAGS_IF ? RFLAGS_VIF : 0);
@@ -209,7 +204,7 @@ static bool iret_to_v86(struct cpu *cpu, struct stack *stack, const u64 *frame)
 {
     static const u8 order[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
     u64 values[6]; /* ESP, SS, ES, DS, FS, GS */
-    if (!stack_pop_all(cpu, stack, values, 6, 4)) {
+    if (!system_pop_all(cpu, stack, values, 6, 4)) {
         return false;
     }
     if (frame[0] > 0xffff) {
@@ -246,10 +241,10 @@ static u32 flags_allowed(const struct cpu *cpu, unsigned opsize)
 static bool iret_protected(struct cpu *cpu, unsigned opsize)
 {
     struct target t = {0};
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 frame[5]; /* rIP, CS, flags, rSP, SS */
     t.has_stack = cpu->code_mode == INSN_MODE_64;
-    if (!stack_pop_all(cpu, &stack, frame, t.has_stack ? 5 : 3, opsize)) {
+    if (!system_pop_all(cpu, &stack, frame, t.has_stack ? 5 : 3, opsize)) {
         return false;
     }
     if ((frame[2] & RFLAGS_VM) && cpu->cpl == 0 && !cpu->long_mode) {
@@ -260,7 +255,7 @@ static bool iret_protected(struct cpu *cpu, unsigned opsize)
     }
     if (!t.has_stack && t.cpl != cpu->cpl) {
         t.has_stack = true;
-        if (!stack_pop_all(cpu, &stack, frame + 3, 2, opsize)) {
+        if (!system_pop_all(cpu, &stack, frame + 3, 2, opsize)) {
             return false;
         }
     }

@@ -1,7 +1,7 @@
 /* segment.c - segment registers; see segment.h. */
 #include "cpu/segment.h"
 
-#include "cpu/stack.h"
+#include "cpu/system.h"
 
 bool segment_contains(const struct segment *s, u32 offset, u32 size)
 {

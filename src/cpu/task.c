@@ -15,7 +15,7 @@
 #include "cpu/control.h"
 #include "cpu/debug.h"
 #include "cpu/segment.h"
-#include "cpu/stack.h"
+#include "cpu/system.h"
 #include "cpu/transfer.h"
 
 #define TSS_CR3       0x1c
@@ -312,11 +312,11 @@ static bool load_cr3(struct cpu *cpu, const struct task *t)
 
 static bool push_error(struct cpu *cpu, const struct task *t, u32 error)
 {
-    struct stack stack = stack_current(cpu);
-    if (!stack_push(cpu, &stack, error, t->wide ? 4 : 2)) {
+    struct stack stack = system_stack_current(cpu);
+    if (!system_push(cpu, &stack, error, t->wide ? 4 : 2)) {
         return false;
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     return true;
 }
 

@@ -2,7 +2,7 @@
 #include "cpu/transfer.h"
 
 #include "cpu/segment.h"
-#include "cpu/stack.h"
+#include "cpu/system.h"
 #include "cpu/task.h"
 
 /* A far JMP or CALL. */
@@ -44,7 +44,7 @@ static bool read_tss_stack_64(struct cpu *cpu, unsigned cpl, unsigned ist, struc
     if (!system_read(cpu, tr->base + offset, &rsp, 8)) {
         return false;
     }
-    *stack = stack_other(&ss, rsp, cpl, true, 0);
+    *stack = system_stack_other(&ss, rsp, cpl, true, 0);
     return true;
 }
 
@@ -92,7 +92,7 @@ bool transfer_tss_stack(struct cpu *cpu, unsigned cpl, unsigned ist, struct stac
         !read_inner_ss(cpu, selector, cpl, &ss)) {
         return false;
     }
-    *stack = stack_other(&ss, esp, cpl, false, selector & ~SELECTOR_RPL);
+    *stack = system_stack_other(&ss, esp, cpl, false, selector & ~SELECTOR_RPL);
     return true;
 }
 
@@ -134,27 +134,27 @@ static bool read_gate_code(struct cpu *cpu, const struct jump *j, u16 selector, 
 static bool call_inner(struct cpu *cpu, const struct jump *j, u64 gate, unsigned size,
                        const struct segment *cs, u64 rip, unsigned cpl)
 {
-    struct stack old = stack_current(cpu), stack;
+    struct stack old = system_stack_current(cpu), stack;
     u64 parameters[31];
     unsigned count = cpu->long_mode ? 0 : gate_parameters(gate);
     u64 outer[] = {cpu->seg[SEG_SS].selector, cpu->gpr[RSP]};
     u64 code[] = {cpu->seg[SEG_CS].selector, j->next_rip};
     if (!transfer_tss_stack(cpu, cpl, 0, &stack) ||
-        !stack_check_push(cpu, &stack, (count + 4) * size) || !transfer_check_rip(cpu, cs, rip) ||
-        !stack_pop_all(cpu, &old, parameters, count, size) ||
-        !stack_push_all(cpu, &stack, outer, 2, size)) {
+        !system_check_push(cpu, &stack, (count + 4) * size) || !transfer_check_rip(cpu, cs, rip) ||
+        !system_pop_all(cpu, &old, parameters, count, size) ||
+        !system_push_all(cpu, &stack, outer, 2, size)) {
         return false;
     }
     for (unsigned i = count; i > 0; i--) {
-        if (!stack_push(cpu, &stack, parameters[i - 1], size)) {
+        if (!system_push(cpu, &stack, parameters[i - 1], size)) {
             return false;
         }
     }
-    if (!stack_push_all(cpu, &stack, code, 2, size)) {
+    if (!system_push_all(cpu, &stack, code, 2, size)) {
         return false;
     }
     cpu->seg[SEG_SS] = stack.ss;
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     transfer_set_code(cpu, cs, rip, cpl);
     return true;
 }
@@ -175,20 +175,20 @@ static bool call_gate(struct cpu *cpu, const struct jump *j, const struct descri
     if (j->is_call && cpl < cpu->cpl) {
         return call_inner(cpu, j, d->low, size, &cs, rip, cpl);
     }
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 code[] = {cpu->seg[SEG_CS].selector, j->next_rip};
     stack.wide = cpu->long_mode;
     if (stack.wide) {
         stack.mask = ~0ull;
     }
-    if (j->is_call && !stack_check_push(cpu, &stack, 2 * size)) {
+    if (j->is_call && !system_check_push(cpu, &stack, 2 * size)) {
         return false;
     }
     if (!transfer_check_rip(cpu, &cs, rip) ||
-        (j->is_call && !stack_push_all(cpu, &stack, code, 2, size))) {
+        (j->is_call && !system_push_all(cpu, &stack, code, 2, size))) {
         return false;
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     transfer_set_code(cpu, &cs, rip, cpl);
     return true;
 }
@@ -236,33 +236,33 @@ static bool jump_code(struct cpu *cpu, const struct jump *j, struct descriptor *
         return cpu_raise_error(cpu, VECTOR_NP, error);
     }
     struct segment cs = segment_from(d, j->selector);
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 code[] = {cpu->seg[SEG_CS].selector, j->next_rip};
-    if (j->is_call && !stack_check_push(cpu, &stack, 2 * j->opsize)) {
+    if (j->is_call && !system_check_push(cpu, &stack, 2 * j->opsize)) {
         return false;
     }
     if (!transfer_check_rip(cpu, &cs, j->offset) || !segment_set_accessed(cpu, d) ||
-        (j->is_call && !stack_push_all(cpu, &stack, code, 2, j->opsize))) {
+        (j->is_call && !system_push_all(cpu, &stack, code, 2, j->opsize))) {
         return false;
     }
     cs.attributes = d->attributes;
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     transfer_set_code(cpu, &cs, j->offset, cpu->cpl);
     return true;
 }
 
 static bool jump_real(struct cpu *cpu, const struct jump *j)
 {
-    struct stack stack = stack_current(cpu);
+    struct stack stack = system_stack_current(cpu);
     u64 code[] = {cpu->seg[SEG_CS].selector, j->next_rip};
-    if (j->is_call && !stack_check_push(cpu, &stack, 2 * j->opsize)) {
+    if (j->is_call && !system_check_push(cpu, &stack, 2 * j->opsize)) {
         return false;
     }
     if (!transfer_check_rip(cpu, &cpu->seg[SEG_CS], j->offset) ||
-        (j->is_call && !stack_push_all(cpu, &stack, code, 2, j->opsize))) {
+        (j->is_call && !system_push_all(cpu, &stack, code, 2, j->opsize))) {
         return false;
     }
-    stack_commit(cpu, &stack);
+    system_commit(cpu, &stack);
     segment_load_real(cpu, SEG_CS, j->selector);
     cpu->rip = j->offset;
     cpu_update_mode(cpu);

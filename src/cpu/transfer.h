@@ -30,7 +30,7 @@ bool transfer_check_rip(struct cpu *cpu, const struct segment *cs, u64 rip);
 /* Switch to code at cs:rip at CPL cpl; cs.selector gets cpl as its RPL. */
 void transfer_set_code(struct cpu *cpu, const struct segment *cs, u64 rip, unsigned cpl);
 
-struct stack; /* stack.h */
+struct stack; /* system.h */
 
 /* The stack that the TSS names for privilege level cpl (ist 0), or an IST entry of the 64-bit TSS.
  */

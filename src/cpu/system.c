@@ -1,18 +1,42 @@
-/* stack.c - memory as the CPU itself uses it; see stack.h. */
-#include "cpu/stack.h"
+/* system.c - memory as the CPU itself uses it; see system.h. */
+#include "cpu/system.h"
 
 #include "base/string.h"
 #include "cpu/segment.h"
 
-/* Outside long mode the MMU makes linear addresses wrap at 4 GiB. */
+/* Where the bytes are, if the soft TLB knows; its sets are named by privilege. */
+static void *cached(struct cpu *cpu, gva_t gva, unsigned size, unsigned access)
+{
+    const struct mmu *mmu = &cpu->mmu;
+    enum tlb_set set = access & ACCESS_USER ? TLB_USER
+                       : access & ACCESS_AC ? TLB_SUPERVISOR_AC
+                                            : TLB_SUPERVISOR;
+    const struct tlb_entry *e = &mmu->sets[set][(gva >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    u64 tag = ((gva + size - 1) & PAGE_MASK) | mmu->generation;
+    return (access & ACCESS_WRITE ? e->write_tag : e->read_tag) == tag ? (u8 *)gva + e->addend
+                                                                       : NULL;
+}
+
+/* Outside long mode the MMU makes linear addresses wrap at 4 GiB.
+ * LIMIT: data watchpoints do not see the CPU's own accesses to stacks in far transfers. */
 static bool read_memory(struct cpu *cpu, gva_t gva, void *buffer, unsigned size, unsigned access)
 {
+    const void *hva = cached(cpu, gva, size, access);
+    if (hva) {
+        memcpy(buffer, hva, size);
+        return true;
+    }
     return mmu_read(&cpu->mmu, gva, buffer, size, access) || cpu_raise_page_fault(cpu);
 }
 
 static bool write_memory(struct cpu *cpu, gva_t gva, const void *buffer, unsigned size,
                          unsigned access)
 {
+    void *hva = cached(cpu, gva, size, access | ACCESS_WRITE);
+    if (hva) {
+        memcpy(hva, buffer, size);
+        return true;
+    }
     return mmu_write(&cpu->mmu, gva, buffer, size, access | ACCESS_WRITE) ||
            cpu_raise_page_fault(cpu);
 }
@@ -32,7 +56,8 @@ bool system_write(struct cpu *cpu, gva_t gva, const void *buffer, unsigned size)
     return write_memory(cpu, gva, buffer, size, ACCESS_WRITE);
 }
 
-struct stack stack_other(const struct segment *ss, u64 sp, unsigned cpl, bool wide, u32 error)
+struct stack system_stack_other(const struct segment *ss, u64 sp, unsigned cpl, bool wide,
+                                u32 error)
 {
     return (struct stack){
         .ss = *ss,
@@ -46,10 +71,10 @@ struct stack stack_other(const struct segment *ss, u64 sp, unsigned cpl, bool wi
     };
 }
 
-struct stack stack_current(const struct cpu *cpu)
+struct stack system_stack_current(const struct cpu *cpu)
 {
-    return stack_other(&cpu->seg[SEG_SS], cpu->gpr[RSP], cpu->cpl, cpu->code_mode == INSN_MODE_64,
-                       0);
+    return system_stack_other(&cpu->seg[SEG_SS], cpu->gpr[RSP], cpu->cpl,
+                              cpu->code_mode == INSN_MODE_64, 0);
 }
 
 /* Checks [sp, sp + size) and gives its linear address. */
@@ -68,7 +93,7 @@ static bool locate(struct cpu *cpu, const struct stack *stack, u64 sp, unsigned 
     return ok || cpu_raise_error(cpu, VECTOR_SS, stack->error);
 }
 
-bool stack_check_push(struct cpu *cpu, const struct stack *stack, unsigned size)
+bool system_check_push(struct cpu *cpu, const struct stack *stack, unsigned size)
 {
     /* A stack that wraps in the middle is legal where each push fits: those are checked alone. */
     gva_t gva;
@@ -79,7 +104,7 @@ bool stack_check_push(struct cpu *cpu, const struct stack *stack, unsigned size)
     return locate(cpu, stack, sp, size, true, &gva);
 }
 
-bool stack_check_pop(struct cpu *cpu, const struct stack *stack, unsigned size)
+bool system_check_pop(struct cpu *cpu, const struct stack *stack, unsigned size)
 {
     gva_t gva;
     u64 sp = stack->sp & stack->mask;
@@ -94,7 +119,7 @@ static unsigned privilege(const struct cpu *cpu, const struct stack *stack)
     return stack->cpl == 3 ? ACCESS_USER : cpu->rflags & RFLAGS_AC ? ACCESS_AC : 0;
 }
 
-bool stack_push(struct cpu *cpu, struct stack *stack, u64 value, unsigned size)
+bool system_push(struct cpu *cpu, struct stack *stack, u64 value, unsigned size)
 {
     gva_t gva;
     u64 sp = (stack->sp - size) & stack->mask;
@@ -106,7 +131,7 @@ bool stack_push(struct cpu *cpu, struct stack *stack, u64 value, unsigned size)
     return true;
 }
 
-bool stack_pop(struct cpu *cpu, struct stack *stack, u64 *value, unsigned size)
+bool system_pop(struct cpu *cpu, struct stack *stack, u64 *value, unsigned size)
 {
     gva_t gva;
     u64 sp = stack->sp & stack->mask;
@@ -115,19 +140,19 @@ bool stack_pop(struct cpu *cpu, struct stack *stack, u64 *value, unsigned size)
         !read_memory(cpu, gva, value, size, privilege(cpu, stack))) {
         return false;
     }
-    stack_release(stack, size);
+    system_release(stack, size);
     return true;
 }
 
 #define STACK_VALUES 6 /* what long mode pushes at most: SS, RSP, RFLAGS, CS, RIP, error code */
 
-bool stack_push_all(struct cpu *cpu, struct stack *stack, const u64 *values, unsigned count,
-                    unsigned size)
+bool system_push_all(struct cpu *cpu, struct stack *stack, const u64 *values, unsigned count,
+                     unsigned size)
 {
     u64 frame[STACK_VALUES];
     if (!stack->wide || size != 8 || count > STACK_VALUES) {
         for (unsigned i = 0; i < count; i++) {
-            if (!stack_push(cpu, stack, values[i], size)) {
+            if (!system_push(cpu, stack, values[i], size)) {
                 return false;
             }
         }
@@ -146,11 +171,12 @@ bool stack_push_all(struct cpu *cpu, struct stack *stack, const u64 *values, uns
     return true;
 }
 
-bool stack_pop_all(struct cpu *cpu, struct stack *stack, u64 *values, unsigned count, unsigned size)
+bool system_pop_all(struct cpu *cpu, struct stack *stack, u64 *values, unsigned count,
+                    unsigned size)
 {
     if (!stack->wide || size != 8) {
         for (unsigned i = 0; i < count; i++) {
-            if (!stack_pop(cpu, stack, &values[i], size)) {
+            if (!system_pop(cpu, stack, &values[i], size)) {
                 return false;
             }
         }
@@ -165,12 +191,12 @@ bool stack_pop_all(struct cpu *cpu, struct stack *stack, u64 *values, unsigned c
     return true;
 }
 
-void stack_release(struct stack *stack, u64 bytes)
+void system_release(struct stack *stack, u64 bytes)
 {
     stack->sp = (stack->sp & ~stack->mask) | ((stack->sp + bytes) & stack->mask);
 }
 
-void stack_commit(struct cpu *cpu, const struct stack *stack)
+void system_commit(struct cpu *cpu, const struct stack *stack)
 {
     if (stack->mask == 0xffffffff) {
         cpu->gpr[RSP] = (u32)stack->sp; /* a 32-bit write */

@@ -1,12 +1,12 @@
 /*
- * stack.h - memory as the CPU itself uses it: system structures, and the stacks of control
+ * system.h - memory as the CPU itself uses it: system structures, and the stacks of control
  * transfers.
  *
  * A struct stack is a stack that is being used but not yet committed: pushes and pops move its sp,
  * not the CPU's, so that a transfer that faults half-way has changed no register.
  */
-#ifndef CPU_STACK_H
-#define CPU_STACK_H
+#ifndef CPU_SYSTEM_H
+#define CPU_SYSTEM_H
 
 #include "cpu/cpu.h"
 
@@ -27,29 +27,30 @@ struct stack {
 };
 
 /* The current stack at the current CPL; #SS(0). */
-struct stack stack_current(const struct cpu *cpu);
+struct stack system_stack_current(const struct cpu *cpu);
 
 /* Another one: ss and sp at cpl.  wide: 64-bit mode. */
-struct stack stack_other(const struct segment *ss, u64 sp, unsigned cpl, bool wide, u32 error);
+struct stack system_stack_other(const struct segment *ss, u64 sp, unsigned cpl, bool wide,
+                                u32 error);
 
 /* Would pushing (or popping) size bytes stay inside?  Raises #SS. */
-bool stack_check_push(struct cpu *cpu, const struct stack *stack, unsigned size);
-bool stack_check_pop(struct cpu *cpu, const struct stack *stack, unsigned size);
+bool system_check_push(struct cpu *cpu, const struct stack *stack, unsigned size);
+bool system_check_pop(struct cpu *cpu, const struct stack *stack, unsigned size);
 
 /* Push or pop one value of size 2, 4 or 8 bytes. */
-bool stack_push(struct cpu *cpu, struct stack *stack, u64 value, unsigned size);
-bool stack_pop(struct cpu *cpu, struct stack *stack, u64 *value, unsigned size);
+bool system_push(struct cpu *cpu, struct stack *stack, u64 value, unsigned size);
+bool system_pop(struct cpu *cpu, struct stack *stack, u64 *value, unsigned size);
 
 /* Push count values, the first one first; or pop them. */
-bool stack_push_all(struct cpu *cpu, struct stack *stack, const u64 *values, unsigned count,
+bool system_push_all(struct cpu *cpu, struct stack *stack, const u64 *values, unsigned count,
+                     unsigned size);
+bool system_pop_all(struct cpu *cpu, struct stack *stack, u64 *values, unsigned count,
                     unsigned size);
-bool stack_pop_all(struct cpu *cpu, struct stack *stack, u64 *values, unsigned count,
-                   unsigned size);
 
 /* Discard bytes, as RET imm16 does. */
-void stack_release(struct stack *stack, u64 bytes);
+void system_release(struct stack *stack, u64 bytes);
 
 /* Make stack->sp the CPU's rSP, changing as many of its bits as the stack is wide. */
-void stack_commit(struct cpu *cpu, const struct stack *stack);
+void system_commit(struct cpu *cpu, const struct stack *stack);
 
 #endif
