@@ -15,7 +15,7 @@
 static bool parse(struct options *options, char *error, size_t size, const char *text)
 {
     static char copy[256]; /* options borrow from it */
-    char *argv[16] = {"run"};
+    char *argv[32] = {"run"};
     int argc = 1;
     snprintf(copy, sizeof(copy), "%s", text);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
