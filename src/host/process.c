@@ -130,11 +130,15 @@ int host_process_start(struct host_process *p, int program, char *const argv[], 
     return 0;
 }
 
-static int reap(struct host_process *p)
+int host_process_end(struct host_process *p)
 {
     int status = -1;
 
-    while (waitpid(p->pid, &status, __WALL) < 0) {
+    if (p->pid <= 0) {
+        return -1;
+    }
+    syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
+    while (waitpid(p->pid, &status, 0) < 0) {
         if (errno != EINTR) { /* ECHILD: the program around us ignores SIGCHLD */
             status = -1;
             break;
@@ -145,22 +149,9 @@ static int reap(struct host_process *p)
     return status;
 }
 
-int host_process_end(struct host_process *p)
-{
-    if (p->pid <= 0) {
-        return -1;
-    }
-    syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
-    return reap(p);
-}
-
-bool host_process_has_ended(struct host_process *p, int *status)
+bool host_process_has_ended(const struct host_process *p)
 {
     struct pollfd poll_fd = {.fd = p->pidfd, .events = POLLIN};
 
-    if (p->pid <= 0 || poll(&poll_fd, 1, 0) != 1) {
-        return false;
-    }
-    *status = reap(p);
-    return true;
+    return p->pid > 0 && poll(&poll_fd, 1, 0) == 1;
 }

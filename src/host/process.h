@@ -24,7 +24,7 @@ int host_process_start(struct host_process *p, int program, char *const argv[], 
  * -1 where that cannot be known. */
 int host_process_end(struct host_process *p);
 
-/* Whether it has ended; then *status is as waitpid() gives it, and it is cleared away. */
-bool host_process_has_ended(struct host_process *p, int *status);
+/* Whether it has ended; host_process_end() then says how. */
+bool host_process_has_ended(const struct host_process *p);
 
 #endif

@@ -126,14 +126,20 @@ static void set_state(struct vcpu_process *p, enum vcpu_state state)
     ring_post(p->ring, &p->ring_host, &m);
 }
 
-/* Stay held until the board orders to run. */
+/* Stay held until the board orders to run.  An order to hold that follows one to run which was
+ * never seen wants its own answer. */
 static void hold(struct vcpu_process *p, enum vcpu_state state)
 {
+    u32 seen = atomic_load(&p->control->order), order = seen;
+
     set_state(p, state);
-    while (atomic_load(&p->control->order) != VCPU_RUN) {
-        vcpu_futex_wait(&p->control->order, VCPU_HOLD);
+    while (!vcpu_order_is_run(order = atomic_load(&p->control->order))) {
+        if (order != seen) {
+            seen = order;
+            set_state(p, state);
+        }
+        vcpu_futex_wait(&p->control->order, order);
     }
-    atomic_store(&p->control->state, VCPU_RUNNING);
     if (atomic_exchange(&p->control->flush, 0)) {
         exec_flush(p->cpu);
         mmu_flush(&p->cpu->mmu);
@@ -207,7 +213,7 @@ static _Noreturn void run(void)
         trace_exit(p, exit);
         switch (exit) {
         case EXIT_PAUSED: /* under --icount also by ourselves: to make a new limit */
-            if (atomic_load(&p->control->order) == VCPU_HOLD) {
+            if (!vcpu_order_is_run(atomic_load(&p->control->order))) {
                 hold(p, VCPU_HELD);
             }
             break;

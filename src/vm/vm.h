@@ -46,11 +46,6 @@ enum vcpu_state {
     VCPU_SHUTDOWN, /* the guest's triple fault; held */
 };
 
-enum vcpu_order {
-    VCPU_HOLD,
-    VCPU_RUN,
-};
-
 /* What a vCPU process leaves when it dies of a failure of its own. */
 struct vcpu_death {
     _Atomic u32 signal; /* 0: none */
@@ -61,11 +56,16 @@ struct vcpu_death {
 };
 
 struct vcpu_control {
-    _Atomic u32 order; /* enum vcpu_order, by the board; a futex */
-    _Atomic u32 state; /* enum vcpu_state, by the vCPU */
+    _Atomic u32 order; /* by the board: odd to run, even to hold; only ever raised; a futex */
+    _Atomic u32 state; /* enum vcpu_state, by the vCPU; VCPU_RUNNING by the board with its order */
     _Atomic u32 flush; /* the board has changed RAM or registers: drop what is decoded */
     struct vcpu_death death;
 } __attribute__((aligned(64)));
+
+static inline bool vcpu_order_is_run(u32 order)
+{
+    return order & 1;
+}
 
 /* What --trace may name.  A line of cpu->ops.trace belongs to the kind that it starts with. */
 enum trace_kind {

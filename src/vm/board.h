@@ -1,0 +1,25 @@
+/*
+ * board.h - the board at work: serves the vCPUs' messages, runs device timers, and sleeps in the
+ * event loop while there is nothing to do.
+ */
+#ifndef VM_BOARD_H
+#define VM_BOARD_H
+
+#include "base/types.h"
+
+struct ringer;
+
+/* The event loop with what belongs to it.  0 or -errno. */
+int board_create(struct ringer *machine);
+void board_destroy(struct ringer *machine);
+
+/* Run until machine->ended or machine_stop(). */
+void board_run(struct ringer *machine);
+
+/* Serve messages until all vCPUs are held or gone; nothing else is looked at.  0 or -errno. */
+int board_wait_held(struct ringer *machine);
+
+/* Send what the guest has written to serial ports and to the trace. */
+void board_flush(struct ringer *machine);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * machine.h - struct ringer: a machine as the board's process holds it.
+ *
+ * Everything is private to this process but what the arena holds.  One thread at a time; only
+ * machine_stop() may come from elsewhere.
+ */
+#ifndef VM_MACHINE_H
+#define VM_MACHINE_H
+
+#include <ringer/ringer.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/timer.h"
+#include "boot/boot.h"
+#include "bus/region.h"
+#include "host/process.h"
+#include "vm/arena.h"
+#include "vm/pc.h"
+#include "vm/serial.h"
+#include "vm/watch.h"
+
+struct vcpu { /* the board's side of a vCPU process */
+    struct ringer *machine;
+    unsigned index;
+    struct host_process process; /* pid 0: it has ended */
+    uv_poll_t poll;              /* of its pidfd */
+    bool polled;
+};
+
+/* --icount: a SYNC message that waits for its answer. */
+struct sync {
+    bool pending, halted;
+    bool input_ready; /* a watched descriptor can be read: at the next SYNC */
+    u64 deadline_ns;  /* halted: of the vCPU's own timer */
+    u64 start_ns;     /* virtual time at its beginning, and the host's */
+    u64 host_start_ns;
+};
+
+struct ringer {
+    struct arena arena;
+    struct vm *vm;               /* in the arena */
+    struct ringer_config config; /* its strings are owned, see api.c */
+    char error[512];
+
+    int program;  /* a descriptor of ringer-cpu */
+    int kick_fd;  /* an eventfd: the vCPUs and machine_stop() wake the event loop */
+    int timer_fd; /* a timerfd: the next device timer */
+    u64 timer_set_ns, timer_for_ns; /* host time that it is set to, and the deadline meant */
+    struct vcpu *vcpus;
+    u32 host_tsc_khz;
+    u64 poll_ticks;  /* TSC ticks that the board looks for another message after an answer */
+    u64 slice_ticks; /* and that it serves messages before the event loop gets its turn */
+
+    uv_loop_t loop;
+    bool loop_made;
+    uv_poll_t kick_poll, timer_poll;
+    struct watch *watches;
+
+    struct ring_host ring_host;
+    struct interrupt_fabric fabric;
+    struct timer_queue timers;
+    struct bus_map bus;
+    struct slot slot;
+    struct pc pc;
+    struct serial *serials[RINGER_SERIAL_PORTS], *debug_console;
+    void (*serial_ready[RINGER_SERIAL_PORTS])(void *context);
+    void *serial_ready_context[RINGER_SERIAL_PORTS];
+
+    u64 now_ns; /* --icount: the time of the last message */
+    struct sync sync;
+
+    bool loaded;  /* there is something to run */
+    bool running; /* ringer_run() is on the stack */
+    bool serving; /* a message is being served: a device is on the stack */
+    bool held;    /* all vCPUs are held, or gone */
+    bool paused;  /* ringer_pause() */
+    bool ended;   /* exit says how */
+    bool was_run;
+    struct ringer_exit exit;
+    _Atomic bool stop_requested;
+    u64 run_start_ns; /* host_monotonic_ns() at the first ringer_run() */
+};
+
+/* Leave a line for ringer_error() and return error, which is negative. */
+int machine_fail(struct ringer *machine, int error, const char *format, ...)
+    __attribute__((__format__(__printf__, 3, 4)));
+
+/* The machine has ended so; only the first end counts. */
+void machine_end(struct ringer *machine, enum ringer_exit_reason reason, unsigned cpu, u32 code);
+
+#endif

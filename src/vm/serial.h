@@ -1,0 +1,37 @@
+/*
+ * serial.h - what stands behind a serial port or the debug console: nothing, a callback, a file, a
+ * pseudo-terminal or a UNIX socket.
+ *
+ * Output is gathered and goes out when the board has served what the guest has sent so far.  A file
+ * or a callback takes everything, however long that takes; of a pseudo-terminal or a socket that
+ * nobody reads, what is over SERIAL_PENDING_MAX is lost.
+ */
+#ifndef VM_SERIAL_H
+#define VM_SERIAL_H
+
+#include <ringer/ringer.h>
+
+#include "base/types.h"
+#include "dev/serial_port.h"
+
+#define SERIAL_PENDING_MAX 65536u
+
+struct serial;
+struct ringer;
+
+/* For devices; the context is a struct serial. */
+extern const struct serial_port_ops serial_port_ops;
+
+/* backend as in struct ringer_config; port is RINGER_SERIAL_PORTS for the debug console.  0 or
+ * -errno, with the reason in ringer_error(). */
+int serial_create(struct ringer *machine, unsigned port, const char *backend,
+                  ringer_output_fn *output, void *context, struct serial **serial);
+void serial_destroy(struct serial *serial);
+
+/* Send what has been gathered. */
+void serial_flush(struct serial *serial);
+
+/* See ringer_serial_path(). */
+const char *serial_path(const struct serial *serial);
+
+#endif
