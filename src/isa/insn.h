@@ -16,9 +16,9 @@
 #define INSN_MAX_LENGTH 15
 
 enum insn_mode { /* how code is decoded: the code segment's D and L bits */
-    INSN_MODE_16,
-    INSN_MODE_32,
-    INSN_MODE_64,
+                 INSN_MODE_16,
+                 INSN_MODE_32,
+                 INSN_MODE_64,
 };
 
 /* Popek and Goldberg's classes (CACM 1974).  Privileged: traps in user mode.  Sensitive: reads or
@@ -33,13 +33,13 @@ enum insn_class {
 };
 
 enum segment_index { /* in the order of the ModRM.reg encoding */
-    SEG_ES,
-    SEG_CS,
-    SEG_SS,
-    SEG_DS,
-    SEG_FS,
-    SEG_GS,
-    SEG_COUNT,
+                     SEG_ES,
+                     SEG_CS,
+                     SEG_SS,
+                     SEG_DS,
+                     SEG_FS,
+                     SEG_GS,
+                     SEG_COUNT,
 };
 
 enum operand_kind {
@@ -64,11 +64,11 @@ enum reg_class {
 };
 
 struct operand {
-    u8 kind;   /* enum operand_kind */
-    u8 class;  /* enum reg_class */
+    u8 kind;  /* enum operand_kind */
+    u8 class; /* enum reg_class */
     u8 reg;
-    u8 size;   /* bytes that the instruction reads or writes there; 0 where it has none (LEA) or
-                * where it is too large or varies (FXSAVE, XSAVE) */
+    u8 size; /* bytes that the instruction reads or writes there; 0 where it has none (LEA) or
+              * where it is too large or varies (FXSAVE, XSAVE) */
     bool read, written;
     bool implicit; /* not in the encoding and not printed (CWD's DX) */
     bool second;   /* OPERAND_IMM: it is imm2 */
@@ -77,10 +77,13 @@ struct operand {
 #define INSN_OPERANDS 5
 
 enum { /* base and index of a memory operand that are not one of the 16 registers */
-    MEM_NO_REG = 16,
-    MEM_RIP = 17,
+       MEM_NO_REG = 16,
+       MEM_RIP = 17,
 };
 
+/* Without a memory operand, segment is what a hidden DS:[...] access uses (MASKMOVDQU, MONITOR).  A
+ * string instruction has one operand: rSI with its segment, or for STOS, SCAS and INS ES:rDI; the
+ * ES:rDI of MOVS and CMPS is left out.  XLAT has rBX. */
 struct insn_mem {
     u8 base, index; /* GPR 0 to 15, MEM_NO_REG, MEM_RIP; index is a vector register if vsib */
     u8 scale;       /* shift: 0 to 3 */
@@ -105,7 +108,7 @@ enum {
     ATTR_UD_REAL = 1 << 11, /* #UD in real and virtual-8086 mode: ARPL, LAR, SLDT, VEX, ... */
 };
 
-struct insn_row { /* what x86.def says of one encoding */
+struct insn_row {         /* what x86.def says of one encoding */
     const char *mnemonic; /* lower case; x87 and vector names in full */
     u16 id;               /* enum insn_id */
     u8 class;             /* enum insn_class */
@@ -123,19 +126,19 @@ struct insn {
     u8 operand_size; /* effective, in bytes: 2, 4, 8 */
     u8 address_size; /* effective, in bytes: 2, 4, 8 */
     u8 rep;          /* 0, 0xf2 or 0xf3: the last such prefix, also where it is mandatory */
-    bool lock;
+    bool lock;       /* as given: legal */
     bool prefix_66, prefix_67;
-    u8 rex;        /* the REX byte or 0; for VEX its R, X, B and W bits in the same places, not inverted */
-    u8 vex;        /* 0 none, 2 or 3: bytes of the VEX prefix */
+    u8 rex; /* the REX byte or 0; for VEX its R, X, B and W bits in the same places, not inverted */
+    u8 vex; /* 0 none, 2 or 3: bytes of the VEX prefix */
     u8 vex_vvvv, vex_l, vex_pp;
     bool has_modrm;
-    u8 modrm;      /* with mod, reg, rm; the extension bits are in rex */
-    u8 opcode_offset; /* of the last opcode byte in the instruction */
-    u8 imm_offset;    /* of the first immediate byte; length where there is none */
-    u8 operands;      /* how many of op[] are in use */
+    u8 modrm;                         /* with mod, reg, rm; the extension bits are in rex */
+    u8 opcode_offset;                 /* of the last opcode byte in the instruction */
+    u8 imm_offset;                    /* of the first immediate byte; length where there is none */
+    u8 operands;                      /* how many of op[] are in use */
     struct operand op[INSN_OPERANDS]; /* destination first, as the Intel manual prints them */
     struct insn_mem mem;
-    u64 imm, imm2;
+    u64 imm, imm2; /* immediates: at the operand's size, zero above it; REL: sign-extended */
     u8 bytes[INSN_MAX_LENGTH];
 };
 
@@ -148,13 +151,15 @@ enum insn_result {
 
 extern const struct insn_row insn_rows[];
 
-/* Decode what is at bytes, of which size are there (more than 15 are not looked at).  On INSN_OK all
- * of *insn is set.  On INSN_UNDEFINED insn->length is what was consumed.  Illegal LOCK, illegal
- * register numbers (CR1, segment 6) and encodings that this mode does not have are INSN_UNDEFINED. */
+/* Decode what is at bytes, of which size are there (more than 15 are not looked at).  On INSN_OK
+ * all of *insn is set.  On INSN_UNDEFINED insn->length is what was consumed.  Illegal LOCK, illegal
+ * register numbers (CR1, segment 6) and encodings that this mode does not have are INSN_UNDEFINED.
+ */
 enum insn_result insn_decode(struct insn *insn, enum insn_mode mode, const u8 *bytes, size_t size);
 
 /* Print insn in Intel syntax, as if it lay at rip.  Always terminates; returns the length. */
-size_t insn_format(const struct insn *insn, enum insn_mode mode, u64 rip, char *buffer, size_t size);
+size_t insn_format(const struct insn *insn, enum insn_mode mode, u64 rip, char *buffer,
+                   size_t size);
 
 static inline const struct insn_row *insn_row(const struct insn *insn)
 {
