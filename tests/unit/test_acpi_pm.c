@@ -1,9 +1,10 @@
 /* test_acpi_pm.c - the PM timer, SCI, power button and power-off. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/acpi_pm.h"
 #include "fake_slot.h"

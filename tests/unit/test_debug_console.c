@@ -1,11 +1,11 @@
 /* test_debug_console.c - port 0xe9. */
-#include <cmocka.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <errno.h>
+#include <cmocka.h>
 
 #include "dev/debug_console.h"
 #include "fake_slot.h"

@@ -1,9 +1,10 @@
 /* test_debug_exit.c - isa-debug-exit in all widths. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/debug_exit.h"
 #include "fake_slot.h"

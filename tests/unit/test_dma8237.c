@@ -1,9 +1,10 @@
 /* test_dma8237.c - the DMA controllers' registers, the page registers and the POST port. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/dma8237.h"
 #include "fake_slot.h"

@@ -1,14 +1,14 @@
 /* test_fw_cfg.c - fw_cfg's items, files and DMA. */
-#include <cmocka.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "dev/fw_cfg.h"
 #include "fake_slot.h"

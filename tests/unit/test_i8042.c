@@ -1,9 +1,10 @@
 /* test_i8042.c - the keyboard controller's commands, its keyboard and mouse, A20 and reset. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/i8042.h"
 #include "fake_slot.h"

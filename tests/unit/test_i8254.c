@@ -1,9 +1,10 @@
 /* test_i8254.c - the timer's modes, counts and status, port 0x61, and what IRQ 0 does. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/i8254.h"
 #include "fake_slot.h"

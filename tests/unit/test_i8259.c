@@ -1,10 +1,11 @@
 /* test_i8259.c - the pair of PICs: initialization, priority, cascade, EOIs, polls, spurious
  * requests. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/i8259.h"
 #include "fake_slot.h"

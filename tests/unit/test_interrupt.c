@@ -1,9 +1,10 @@
 /* test_interrupt.c - which inboxes a message reaches, by destination mode, and what it leaves. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "bus/interrupt.h"
 

@@ -1,9 +1,10 @@
 /* test_ioapic.c - redirection entries: what is sent where and when, remote IRR, and EOIs. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/ioapic.h"
 #include "fake_slot.h"

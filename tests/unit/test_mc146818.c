@@ -1,10 +1,11 @@
 /* test_mc146818.c - the clock's calendar, its three interrupts, its formats, and the CMOS memory.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/mc146818.h"
 #include "fake_slot.h"

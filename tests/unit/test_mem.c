@@ -1,12 +1,12 @@
 /* test_mem.c - where guest RAM is, and copies that must not leave it. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "mem/mem.h"
 

@@ -1,13 +1,13 @@
 /* test_region.c - the map from addresses to devices: look-up, overlap, and how accesses are split.
  */
-#include <cmocka.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <errno.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "bus/region.h"
 

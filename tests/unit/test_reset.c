@@ -1,9 +1,10 @@
 /* test_reset.c - ports 0xcf9 and 0x92, and PCI's CONFIG_ADDRESS around the former. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "dev/reset.h"
 #include "fake_slot.h"

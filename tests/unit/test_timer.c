@@ -1,9 +1,10 @@
 /* test_timer.c - the order in which timers fire, and what callbacks may do. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "base/timer.h"
 

@@ -1,11 +1,11 @@
 /* test_uart16550.c - the serial port: registers, FIFOs, interrupts and their priority, loopback. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "dev/uart16550.h"
 #include "fake_slot.h"
