@@ -9,9 +9,9 @@
  * ours is Intel's (SYSCALL in 64-bit mode only, #GP of SYSRET, null selectors, reserved bits): so
  * it is GenuineIntel.  A vendor of our own was considered, and costs a guest this:
  *
- * - glibc before 2.37 takes cache sizes from Intel's, AMD's and Zhaoxin's leaves only.  For any
- *   other vendor its threshold for non-temporal stores comes out as 0, with which its large
- *   memcpy() is not safe.
+ * - glibc 2.33 to 2.36 takes cache sizes from Intel's, AMD's and Zhaoxin's leaves only.  For any
+ *   other vendor its threshold for non-temporal copies comes out as 0, with which its memcpy()
+ *   writes outside its buffers.
  * - Linux sets `constant_tsc` by vendor: without it, and with more than one CPU, it takes the TSC
  *   for unstable; `rep_good` (REP MOVSQ to copy pages, where an interpreter gains most) and
  *   `sysenter32` (fast system calls of 32-bit programs) likewise; and it believes leaf 0x15 of
