@@ -1,0 +1,23 @@
+#!/bin/sh
+# run.sh BUILD: make what is measured, then measure it (bench.py).
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(cd "$1" && pwd)
+out=$build/bench
+mkdir -p "$out/bin"
+if [ ! -e "$out/bin/workload" ] || [ "$here/workload.c" -nt "$out/bin/workload" ]; then
+    gcc -O2 -static -Wall -Wextra -o "$out/bin/workload" "$here/workload.c" -lm
+fi
+# The guest's busybox, so that both sides run the same program.
+busybox=/bin/busybox
+if [ "$(dpkg-query -W -f '${db:Status-Status}' busybox-static 2>/dev/null || true)" != installed ]; then
+    dpkg-deb --fsys-tarfile "$("$here/../tools/fetch.sh" busybox-static)" | tar -x -C "$out" ./bin/busybox
+    busybox=$out/bin/busybox
+fi
+cp -f "$busybox" "$out/bin/busybox.new"
+mv "$out/bin/busybox.new" "$out/bin/busybox"
+ln -sf busybox "$out/bin/sh"
+python3 "$here/../tools/mkinitramfs.py" --busybox "$busybox" --init "$here/init" \
+    --add "$out/bin/workload:bin/workload" --add "$here/suite.sh:suite.sh" "$out/initramfs.cpio"
+exec python3 "$here/bench.py" --ringer "$build/ringer" --kernel "$build/guest/vmlinuz" \
+    --initramfs "$out/initramfs.cpio" --bin "$out/bin" --suite "$here/suite.sh"
