@@ -15,14 +15,15 @@
 #include "isa/insn.h"
 #include "isa/table.h"
 
-enum prefix { /* what a byte is before the opcode */
-              PREFIX_NONE,
-              PREFIX_SEGMENT, /* plus enum segment_index */
-              PREFIX_OPSIZE = PREFIX_SEGMENT + SEG_COUNT,
-              PREFIX_ADSIZE,
-              PREFIX_LOCK,
-              PREFIX_REP,
-              PREFIX_REX,
+/* What a byte is before the opcode. */
+enum prefix {
+    PREFIX_NONE,
+    PREFIX_SEGMENT, /* plus enum segment_index */
+    PREFIX_OPSIZE = PREFIX_SEGMENT + SEG_COUNT,
+    PREFIX_ADSIZE,
+    PREFIX_LOCK,
+    PREFIX_REP,
+    PREFIX_REX,
 };
 
 static const u8 prefixes[256] = {

@@ -15,10 +15,11 @@
 
 #define INSN_MAX_LENGTH 15
 
-enum insn_mode { /* how code is decoded: the code segment's D and L bits */
-                 INSN_MODE_16,
-                 INSN_MODE_32,
-                 INSN_MODE_64,
+/* How code is decoded: the code segment's D and L bits. */
+enum insn_mode {
+    INSN_MODE_16,
+    INSN_MODE_32,
+    INSN_MODE_64,
 };
 
 /* Popek and Goldberg's classes (CACM 1974).  Privileged: traps in user mode.  Sensitive: reads or
@@ -32,14 +33,15 @@ enum insn_class {
     CLASS_IO_SENSITIVE,       /* traps by IOPL and the I/O bitmap: IN, OUT, CLI, STI */
 };
 
-enum segment_index { /* in the order of the ModRM.reg encoding */
-                     SEG_ES,
-                     SEG_CS,
-                     SEG_SS,
-                     SEG_DS,
-                     SEG_FS,
-                     SEG_GS,
-                     SEG_COUNT,
+/* In the order of the ModRM.reg encoding. */
+enum segment_index {
+    SEG_ES,
+    SEG_CS,
+    SEG_SS,
+    SEG_DS,
+    SEG_FS,
+    SEG_GS,
+    SEG_COUNT,
 };
 
 enum operand_kind {
@@ -76,9 +78,10 @@ struct operand {
 
 #define INSN_OPERANDS 5
 
-enum { /* base and index of a memory operand that are not one of the 16 registers */
-       MEM_NO_REG = 16,
-       MEM_RIP = 17,
+/* Base and index of a memory operand that are not one of the 16 registers. */
+enum {
+    MEM_NO_REG = 16,
+    MEM_RIP = 17,
 };
 
 /* Without a memory operand, segment is what a hidden DS:[...] access uses (MASKMOVDQU, MONITOR).  A
@@ -108,7 +111,8 @@ enum {
     ATTR_UD_REAL = 1 << 11, /* #UD in real and virtual-8086 mode: ARPL, LAR, SLDT, VEX, ... */
 };
 
-struct insn_row {         /* what x86.def says of one encoding */
+/* What x86.def says of one encoding. */
+struct insn_row {
     const char *mnemonic; /* lower case; x87 and vector names in full */
     u16 id;               /* enum insn_id */
     u8 class;             /* enum insn_class */

@@ -25,27 +25,29 @@ enum {
     KEY_64 = 1 << 15, /* 64-bit mode */
 };
 
-enum operand_method { /* where the operand is encoded */
-                      METHOD_NONE,
-                      METHOD_RM,     /* ModRM.rm: register or memory */
-                      METHOD_REG,    /* ModRM.reg */
-                      METHOD_VVVV,   /* VEX.vvvv */
-                      METHOD_OPCODE, /* low 3 bits of the opcode */
-                      METHOD_FIXED,
-                      METHOD_IMM4, /* bits 7 to 4 of an immediate byte: a vector register */
-                      METHOD_IMM,  /* mem_size: bytes fetched; reg: sign-extended */
-                      METHOD_REL,  /* mem_size: bytes fetched */
-                      METHOD_FAR,  /* mem_size: bytes of the offset */
-                      METHOD_ONE,
-                      METHOD_OFFSET, /* moffs */
-                      METHOD_SOURCE, /* string source: rSI */
-                      METHOD_DEST,   /* string destination: ES:rDI */
-                      METHOD_XLAT,   /* rBX */
+/* Where the operand is encoded. */
+enum operand_method {
+    METHOD_NONE,
+    METHOD_RM,     /* ModRM.rm: register or memory */
+    METHOD_REG,    /* ModRM.reg */
+    METHOD_VVVV,   /* VEX.vvvv */
+    METHOD_OPCODE, /* low 3 bits of the opcode */
+    METHOD_FIXED,
+    METHOD_IMM4, /* bits 7 to 4 of an immediate byte: a vector register */
+    METHOD_IMM,  /* mem_size: bytes fetched; reg: sign-extended */
+    METHOD_REL,  /* mem_size: bytes fetched */
+    METHOD_FAR,  /* mem_size: bytes of the offset */
+    METHOD_ONE,
+    METHOD_OFFSET, /* moffs */
+    METHOD_SOURCE, /* string source: rSI */
+    METHOD_DEST,   /* string destination: ES:rDI */
+    METHOD_XLAT,   /* rBX */
 };
 
-enum { /* struct operand_spec's access */
-       ACCESS_READ = 1,
-       ACCESS_WRITE = 2,
+/* The access of a struct operand_spec. */
+enum {
+    ACCESS_READ = 1,
+    ACCESS_WRITE = 2,
 };
 
 struct operand_spec {
@@ -54,14 +56,15 @@ struct operand_spec {
     u8 access;
 };
 
-enum { /* struct decode_row's flags */
-       ROW_D64 = 1 << 0,
-       ROW_F64 = 1 << 1,
-       ROW_66 = 1 << 2,   /* 66 is a mandatory prefix, not an operand-size prefix */
-       ROW_VVVV = 1 << 3, /* uses VEX.vvvv; else it must be 1111b */
-       ROW_VSIB = 1 << 4,
-       ROW_MODX = 1 << 5, /* mod is ignored and taken as 3 */
-       ROW_LOCK = 1 << 6, /* LOCK is legal */
+/* The flags of a struct decode_row. */
+enum {
+    ROW_D64 = 1 << 0,
+    ROW_F64 = 1 << 1,
+    ROW_66 = 1 << 2,   /* 66 is a mandatory prefix, not an operand-size prefix */
+    ROW_VVVV = 1 << 3, /* uses VEX.vvvv; else it must be 1111b */
+    ROW_VSIB = 1 << 4,
+    ROW_MODX = 1 << 5, /* mod is ignored and taken as 3 */
+    ROW_LOCK = 1 << 6, /* LOCK is legal */
 };
 
 struct decode_row {
@@ -71,9 +74,10 @@ struct decode_row {
     u8 operands[INSN_OPERANDS]; /* in insn_operand_specs[] */
 };
 
-enum { /* struct decode_slot's flags */
-       SLOT_MODRM = 1 << 0,
-       SLOT_BY_REG = 1 << 1, /* first is in insn_decode_groups[]: add ModRM.reg */
+/* The flags of a struct decode_slot. */
+enum {
+    SLOT_MODRM = 1 << 0,
+    SLOT_BY_REG = 1 << 1, /* first is in insn_decode_groups[]: add ModRM.reg */
 };
 
 struct decode_slot {

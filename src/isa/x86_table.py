@@ -3,8 +3,8 @@
 
     x86_table.py x86.def --header insn_id.h --table insn_table.c
 
-The format of x86.def is told in its head, that of the tables in table.h.  Every line is checked, and
-two rows that could both match one instruction are an error.
+The format of x86.def is told in its head, that of the tables in table.h.  Every line is checked,
+and two rows that could both match one instruction are an error.
 """
 import argparse
 import re
@@ -57,7 +57,7 @@ CONDITIONS = [('o', 'o'), ('no', 'o'), ('b', 'c'), ('nb', 'c'), ('z', 'z'), ('nz
               ('be', 'cz'), ('nbe', 'cz'), ('s', 's'), ('ns', 's'), ('p', 'p'), ('np', 'p'),
               ('l', 'so'), ('nl', 'so'), ('le', 'szo'), ('nle', 'szo')]
 
-VEX_LENGTH = {'128': 0, 'LZ': 0, 'L0': 0, '256': 1, 'L1': 1}
+VEX_LENGTH = {'128': 0, 'LZ': 0, '256': 1}
 
 
 def size_of(kind, column):
@@ -172,10 +172,8 @@ class Row:
         if parts[0] not in ('0F', '0F38', '0F3A'):
             raise Bad(f'VEX map {parts[0]!r}')
         self.map = {'0F': 1, '0F38': 2, '0F3A': 3}[parts.pop(0)]
-        if parts and parts[0] in ('W0', 'W1', 'WIG'):
-            width = parts.pop(0)
-            if width != 'WIG':
-                self.key.bit('W', int(width[1]))
+        if parts and parts[0] in ('W0', 'W1'):
+            self.key.bit('W', int(parts.pop(0)[1]))
         if parts:
             raise Bad(f'VEX parts {parts}')
 
