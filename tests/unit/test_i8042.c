@@ -254,6 +254,59 @@ static void mouse(void **state)
     done(&w);
 }
 
+/* Sends one byte to the mouse, and compares what it answers. */
+static void ask_mouse(struct world *w, u8 byte, const u8 *answer, unsigned count)
+{
+    unsigned i;
+
+    command(w, 0xd4);
+    outb(&w->f, 0x60, byte);
+    for (i = 0; i < count; i++) {
+        assert_int_equal(next(w, true), answer[i]);
+    }
+    nothing_more(w);
+}
+
+static void more_of_the_mouse(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, true);
+    ask_mouse(&w, 0xe7, (const u8[]){0xfa}, 1);
+    ask_mouse(&w, 0xf0, (const u8[]){0xfa}, 1);
+    ask_mouse(&w, 0xe9, (const u8[]){0xfa, 0x50, 2, 100}, 4); /* remote, scaled by two */
+    ask_mouse(&w, 0xeb, (const u8[]){0xfa, 0x08, 0, 0}, 4);
+    ask_mouse(&w, 0xf6, (const u8[]){0xfa}, 1);
+    ask_mouse(&w, 0xe9, (const u8[]){0xfa, 0x00, 2, 100}, 4);
+    ask_mouse(&w, 0xfe, (const u8[]){100}, 1); /* the last byte again */
+    ask_mouse(&w, 0x12, (const u8[]){0xfe}, 1);
+    done(&w);
+}
+
+static void ports_and_lines(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, false);
+    command(&w, 0xa4);
+    assert_int_equal(next(&w, false), 0xf1);
+    command(&w, 0xe0);
+    assert_int_equal(next(&w, false), 0x01); /* the aux clock is held */
+    outb(&w.f, 0x60, 0xf7);
+    command(&w, 0xd0);
+    assert_int_equal(next(&w, false), 0xfa);
+    assert_int_equal(next(&w, false) & 0x30, 0x10); /* a keyboard byte was waiting */
+    command(&w, 0xdd);
+    command(&w, 0xd0);
+    assert_int_equal(next(&w, false) & 0x02, 0x00);
+    command(&w, 0xdf);
+    command(&w, 0xd0);
+    assert_int_equal(next(&w, false) & 0x02, 0x02);
+    done(&w);
+}
+
 static void no_mouse(void **state)
 {
     struct world w;
@@ -323,6 +376,8 @@ int main(void)
         cmocka_unit_test(each_byte_interrupts),
         cmocka_unit_test(a_disabled_keyboard_holds_its_bytes),
         cmocka_unit_test(mouse),
+        cmocka_unit_test(more_of_the_mouse),
+        cmocka_unit_test(ports_and_lines),
         cmocka_unit_test(no_mouse),
         cmocka_unit_test(a20_and_reset),
         cmocka_unit_test(a_guest_that_never_reads),

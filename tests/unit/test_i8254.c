@@ -224,6 +224,39 @@ static void channel_2_and_its_gate(void **state)
     done(&w);
 }
 
+static void gates_restart(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w);
+    outb(&w.f, 0x61, 1);
+    load(&w, 2, 2, 1000);
+    to_tick(&w, 401);
+    assert_int_equal(count(&w, 2), 600);
+    outb(&w.f, 0x61, 0);
+    to_tick(&w, 5000);
+    assert_true(out2(&w));
+    outb(&w.f, 0x61, 1); /* a new period */
+    to_tick(&w, 5000 + 1 + 100);
+    assert_int_equal(count(&w, 2), 900);
+    load(&w, 2, 1, 100);
+    outb(&w.f, 0x61, 0);
+    outb(&w.f, 0x61, 1);
+    to_tick(&w, 5150);
+    outb(&w.f, 0x42, 200); /* for the next trigger */
+    outb(&w.f, 0x42, 0);
+    to_tick(&w, 5202);
+    assert_true(out2(&w));
+    outb(&w.f, 0x61, 0);
+    outb(&w.f, 0x61, 1);
+    to_tick(&w, 5402);
+    assert_false(out2(&w));
+    to_tick(&w, 5403);
+    assert_true(out2(&w));
+    done(&w);
+}
+
 static void latches(void **state)
 {
     struct world w;
@@ -348,6 +381,7 @@ int main(void)
         cmocka_unit_test(mode_4_strobes),
         cmocka_unit_test(modes_1_and_5_wait_for_the_gate),
         cmocka_unit_test(channel_2_and_its_gate),
+        cmocka_unit_test(gates_restart),
         cmocka_unit_test(latches),
         cmocka_unit_test(read_back),
         cmocka_unit_test(bytes_and_bcd),
