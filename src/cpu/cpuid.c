@@ -30,8 +30,6 @@
 #include "cpu/cpu.h"
 #include "isa/msr.h"
 
-#define SIGNATURE (0xfu << 16 | 6u << 8 | 0u << 4 | 1u) /* family 6, model 0xf0, stepping 1 */
-
 #define HOST_1C                                                                             \
     (CPUID_1C_SSE3 | CPUID_1C_PCLMULQDQ | CPUID_1C_SSSE3 | CPUID_1C_FMA | CPUID_1C_SSE4_1 | \
      CPUID_1C_SSE4_2 | CPUID_1C_MOVBE | CPUID_1C_POPCNT | CPUID_1C_AES | CPUID_1C_AVX |     \
@@ -161,7 +159,7 @@ static void leaf_features(struct cpu *cpu, u32 out[4])
     if (cpu->cpu_count > 1) {
         edx |= CPUID_1D_HTT;
     }
-    set(out, SIGNATURE,
+    set(out, CPUID_SIGNATURE,
         (cpu->index & 0xff) << 24 | at_most(1u << core_bits(cpu), 0xff) << 16 | 8u << 8, ecx, edx);
     cpu->msr.bios_sign_id =
         MSR_BIOS_SIGN_ID_VALUE; /* how software reads the microcode's revision */

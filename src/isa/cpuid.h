@@ -17,6 +17,9 @@ enum {
 #define CPUID_LEAF_EXTENDED     0x80000000u
 #define CPUID_LEAF_EXTENDED_MAX 0x80000008u
 
+/* Leaf 1, EAX, and EDX after reset: family 6, model 0xf0, stepping 1. */
+#define CPUID_SIGNATURE 0x000f0601u
+
 /* Leaf 1, ECX */
 #define CPUID_1C_SSE3         (1u << 0)
 #define CPUID_1C_PCLMULQDQ    (1u << 1)
