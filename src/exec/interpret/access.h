@@ -18,8 +18,9 @@ typedef u64 __attribute__((may_alias, aligned(1))) u64_alias;
 static inline u64 effective_address(const struct cpu *cpu, const struct op *op)
 {
     u64 ea = cpu->gpr[op->base] + (cpu->gpr[op->index] << op->scale) + (u64)(s64)op->disp;
-    if (unlikely(op->ea & (EA_ADDRESS_32 | EA_ADDRESS_16))) {
-        ea &= op->ea & EA_ADDRESS_32 ? 0xffffffff : 0xffff;
+    if (unlikely(op->ea & (EA_ADDRESS_32 | EA_ADDRESS_16 | EA_RIP))) {
+        ea += op->ea & EA_RIP ? op->offset + op->length : 0u;
+        ea &= op->ea & EA_ADDRESS_32 ? 0xffffffff : op->ea & EA_ADDRESS_16 ? 0xffff : ~0ull;
     }
     return ea;
 }
@@ -104,5 +105,12 @@ static inline __attribute__((always_inline)) bool op_store(struct cpu *cpu, cons
     write_bytes(p, value, size);
     return true;
 }
+
+/* Off the fast path of rmw_begin() and rmw_end(): see operand.h. */
+void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, u64 *bounce);
+bool rmw_end_slow(struct cpu *cpu, const struct op *op, unsigned size, const u64 *bounce);
+
+/* What the CPU's MMU asks for: its local APIC, the bus, and the code cache. */
+extern const struct mmu_ops cpu_mmu_ops;
 
 #endif

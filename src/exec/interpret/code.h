@@ -1,14 +1,14 @@
 /*
  * code.h - the interpreter's code cache: straight lines of ops by guest-physical address.
  *
- *      jump cache      rIP -> op           direct-mapped, valid in one context (address space, mode)
- *      line table      gpa, mode -> line   hashed; survives changes of address space
- *      line            start, end, ops     one run of ops within one page
- *      pages           gfn -> its lines    so that a store can find what it has made stale
+ *      jump cache      rIP -> op           direct-mapped, valid in one context (address space,
+ * mode) line table      gpa, mode -> line   hashed; survives changes of address space line start,
+ * end, ops     one run of ops within one page pages           gfn -> its lines    so that a store
+ * can find what it has made stale
  *
- * A line that has become stale is not freed: each of its ops is made op_stale(), which leaves to the
- * run loop.  So a stale pointer to an op, wherever it is kept, is harmless, and nothing has to search
- * for it.  When a pool is full everything is dropped at once, from the run loop only.
+ * A line that has become stale is not freed: each of its ops is made op_stale(), which leaves to
+ * the run loop.  So a stale pointer to an op, wherever it is kept, is harmless, and nothing has to
+ * search for it.  When a pool is full everything is dropped at once, from the run loop only.
  */
 #ifndef EXEC_INTERPRET_CODE_H
 #define EXEC_INTERPRET_CODE_H
@@ -26,7 +26,7 @@
 #define INSN_POOL    (8u << 10)
 
 struct line {
-    u64 key; /* gpa of its first byte | mode << 60 */
+    u64 key; /* gpa of its first byte | decode mode << 60 */
     struct op *ops;
     u32 next_in_bucket, next_in_page; /* index + 1, 0 ends */
     u16 start, end;                   /* byte offsets in the page */
@@ -57,8 +57,8 @@ struct exec {
     bool want_single;  /* the last one left because it has to be alone */
     bool flush_wanted; /* a pool is full */
     u32 op_used, line_used, page_used, insn_used;
-    struct op alone[2];          /* for instructions that are executed by themselves */
-    struct insn alone_insn;      /* for such an op's imm */
+    struct op alone[2];     /* for instructions that are executed by themselves */
+    struct insn alone_insn; /* for such an op's imm */
     struct jump jump[JUMP_ENTRIES];
     u32 line_bucket[LINE_BUCKETS];
     u32 page_bucket[PAGE_BUCKETS];
@@ -77,13 +77,16 @@ static inline struct jump *code_jump_slot(struct exec *x, u64 rip)
 /* Recompute exec->context from the CPU; from the run loop only. */
 void code_update_context(struct cpu *cpu);
 
+/* Where cpu->rip is in linear memory. */
+gva_t code_linear_rip(const struct cpu *cpu);
+
 /* The op at cpu->rip, with gpr[GPR_CODE] set for it; builds the line if need be.  NULL where there
  * can be none (the instruction crosses a page, is not in RAM, near the segment limit, or its fetch
  * faults): code_fetch_one() will do it or say why. */
 const struct op *code_find(struct cpu *cpu);
 
-/* The instruction at cpu->rip as exec->alone[0], followed by an op that leaves.  NULL: an exception is
- * pending (#PF, #GP, #UD). */
+/* The instruction at cpu->rip as exec->alone[0], followed by an op that leaves.  NULL: an exception
+ * is pending (#PF, #GP, #UD). */
 const struct op *code_fetch_one(struct cpu *cpu);
 
 /* mmu_ops.code_written: a store of size bytes at gpa (within one page) into a page with lines. */
@@ -97,16 +100,18 @@ const struct insn *code_keep_insn(struct cpu *cpu, const struct insn *insn);
 
 /* ------------------------------------------------------------------ prepare.c */
 
-/* Make the op of a decoded instruction; offset is that of its first byte in its page.  False: #UD. */
+/* Make the op of a decoded instruction; offset is that of its first byte in its page.  False: #UD.
+ */
 bool prepare_op(struct cpu *cpu, const struct insn *insn, unsigned offset, struct op *op);
 
 /* Does the straight line end with this instruction? */
 bool prepare_ends_line(const struct insn *insn);
 
 s64 op_stale(struct cpu *cpu, const struct op *op, s64 left); /* leaves before this op */
-s64 op_end(struct cpu *cpu, const struct op *op, s64 left);   /* no instruction: goes on elsewhere */
+s64 op_end(struct cpu *cpu, const struct op *op, s64 left); /* no instruction: goes on elsewhere */
 
-/* ------------------------------------------------------------------ control flow inside handlers */
+/* ------------------------------------------------------------------ control flow inside handlers
+ */
 
 static inline bool must_leave(const struct cpu *cpu, s64 left)
 {

@@ -33,6 +33,9 @@ enum { /* bits of op->ea: how the memory operand's address is made beyond 64-bit
        EA_ADDRESS_32 = 1 << 1,   /* cut the offset to 32 bits */
        EA_ADDRESS_16 = 1 << 2,
        EA_LEGACY = 1 << 3, /* not 64-bit mode: segment checks, linear address cut to 32 bits */
+       EA_RIP =
+           1
+           << 4, /* RIP-relative, and too far for disp to count from the page: from the next rIP */
 };
 
 struct op {

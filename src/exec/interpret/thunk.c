@@ -243,6 +243,9 @@ u32 thunk_run_apart(struct cpu *cpu, const struct thunk *thunk, void *memory,
                     struct thunk_image *image)
 {
     struct fpu_host host;
+    if (!(thunk->attributes & (ATTR_X87 | ATTR_MMX | ATTR_SSE | ATTR_AVX))) {
+        return thunk->code(memory, image);
+    }
     fpu_host_save(&host);
     fpu_load(cpu);
     u32 result = thunk->code(memory, image);

@@ -1,0 +1,112 @@
+/*
+ * engine.c - the engines, and the loop around whichever runs: faults, interrupts, halts.
+ *
+ * What happens between two instructions, and in which order, is the same for every engine.  Intel
+ * SDM vol. 3A, "Priority Among Concurrent Events".
+ */
+#include "exec/engine.h"
+
+#include "base/string.h"
+#include "cpu/clock.h"
+#include "cpu/fpu.h"
+#include "exec/interpret/interpret.h"
+
+const struct engine engines[] = {
+    {
+        .name = "interp",
+        .summary = "interpret everything: complete and exact, the reference",
+        .execute = interpret_execute,
+    },
+};
+const unsigned engine_count = ARRAY_SIZE(engines);
+
+static bool same(const char *a, const char *b)
+{
+    size_t size = strlen(a);
+
+    return size == strlen(b) && memcmp(a, b, size) == 0;
+}
+
+const struct engine *engine_find(const char *name)
+{
+    if (same(name, "auto")) {
+        return &engines[0];
+    }
+    for (unsigned i = 0; i < engine_count; i++) {
+        if (same(name, engines[i].name)) {
+            return &engines[i];
+        }
+    }
+    return NULL;
+}
+
+static void wake(struct cpu *cpu)
+{
+    if (cpu->activity == ACTIVITY_HALTED) {
+        cpu->activity = ACTIVITY_RUNNING;
+    }
+}
+
+/* Deliver at most one NMI or interrupt, if one may be taken now. */
+static void take_interrupt(struct cpu *cpu)
+{
+    if (cpu->interrupt_shadow || cpu->activity > ACTIVITY_HALTED) {
+        return;
+    }
+    if (cpu->nmi_pending && !cpu->nmi_blocked) {
+        wake(cpu);
+        cpu->nmi_pending = false;
+        cpu_deliver_event(cpu, VECTOR_NMI, EVENT_NMI);
+    } else if ((cpu->rflags & RFLAGS_IF) && lapic_interrupt_pending(cpu)) {
+        int vector = lapic_acknowledge(cpu);
+        if (vector >= 0) {
+            wake(cpu);
+            cpu_deliver_event(cpu, (u8)vector, EVENT_EXTERNAL);
+        }
+    }
+}
+
+/* The instruction count at which something is due by the clock of --icount. */
+static u64 next_deadline(const struct cpu *cpu, u64 limit)
+{
+    if (cpu->clock->icount && cpu->lapic.deadline_ns != UINT64_MAX) {
+        u64 now = clock_ns(cpu), due = cpu->lapic.deadline_ns;
+        u64 at = cpu->icount + (due > now ? due - now : 0);
+        return at < limit ? at : limit;
+    }
+    return limit;
+}
+
+static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit)
+{
+    for (;;) {
+        u64 stop_at = next_deadline(cpu, limit);
+        if (atomic_load(&cpu->inbox->attention) || stop_at <= cpu->icount) {
+            if (lapic_poll(cpu) & INBOX_PAUSE) {
+                return EXIT_PAUSED;
+            }
+        }
+        if (cpu->fault.pending) {
+            cpu_deliver_fault(cpu);
+        }
+        take_interrupt(cpu);
+        if (cpu->activity == ACTIVITY_SHUTDOWN) {
+            return EXIT_SHUTDOWN;
+        }
+        if (cpu->activity != ACTIVITY_RUNNING) {
+            return EXIT_HALTED;
+        }
+        if (cpu->icount >= limit) {
+            return EXIT_LIMIT;
+        }
+        engine->execute(cpu, next_deadline(cpu, limit));
+    }
+}
+
+enum cpu_exit cpu_run(struct cpu *cpu, const struct engine *engine, u64 icount_limit)
+{
+    fpu_enter(cpu);
+    enum cpu_exit exit = run(cpu, engine, icount_limit);
+    fpu_leave(cpu);
+    return exit;
+}

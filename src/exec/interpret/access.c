@@ -1,0 +1,197 @@
+/*
+ * access.c - the interpreter's memory accesses off the fast path, and the CPU's side of the MMU:
+ * which physical addresses are its own local APIC's, and which cross the bus.
+ */
+#include "exec/interpret/access.h"
+
+#include "base/string.h"
+#include "cpu/clock.h"
+#include "cpu/debug.h"
+#include "cpu/segment.h"
+#include "exec/interpret/code.h"
+
+bool linear_address(struct cpu *cpu, unsigned segment, u64 offset, unsigned size, unsigned access,
+                    gva_t *gva)
+{
+    if (cpu->code_mode == INSN_MODE_64) {
+        *gva = segment == SEG_FS || segment == SEG_GS ? cpu->seg[segment].base + offset : offset;
+        return true; /* canonical or not: the slow path looks */
+    }
+    if (!segment_check(cpu, segment, offset, size, access)) {
+        return false;
+    }
+    *gva = (u32)(cpu->seg[segment].base + offset);
+    return true;
+}
+
+static bool raise_address_fault(struct cpu *cpu, unsigned segment)
+{
+    return cpu_raise_error(cpu, segment == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
+}
+
+static bool is_canonical(gva_t gva)
+{
+    return bits_sign_extend(gva, 48) == gva;
+}
+
+/* The checks that no TLB entry can answer: canonical addresses, and #AC. */
+static bool check_address(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size)
+{
+    if (cpu->code_mode == INSN_MODE_64 && (!is_canonical(gva) || !is_canonical(gva + size - 1))) {
+        return raise_address_fault(cpu, segment);
+    }
+    if (unlikely(cpu->cpl == 3 && (cpu->rflags & RFLAGS_AC) && (cpu->mmu.paging.cr0 & CR0_AM) &&
+                 size <= 8 && (gva & (size - 1)) && bits_is_power_of_two(size))) {
+        return cpu_raise_error(cpu, VECTOR_AC, 0);
+    }
+    return true;
+}
+
+/* Under --icount a device must see the exact time: an instruction in a straight line that reaches
+ * one leaves first, and is executed again alone. */
+static bool may_reach_device(struct cpu *cpu)
+{
+    if (cpu->clock->icount && !cpu->exec->single) {
+        cpu->exec->want_single = true;
+        return false;
+    }
+    return true;
+}
+
+static bool is_ram(struct cpu *cpu, gva_t gva, unsigned size, unsigned access, bool *faulted)
+{
+    return mmu_host(&cpu->mmu, gva, size, access, faulted) != NULL;
+}
+
+bool load_slow(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsigned size)
+{
+    unsigned access = access_privilege(cpu);
+    bool faulted;
+
+    if (!check_address(cpu, segment, gva, size)) {
+        return false;
+    }
+    if (!is_ram(cpu, gva, size, access, &faulted)) {
+        if (faulted) {
+            return cpu_raise_page_fault(cpu);
+        }
+        if (!may_reach_device(cpu)) {
+            return false;
+        }
+    }
+    if (!mmu_read(&cpu->mmu, gva, value, size, access)) {
+        return cpu_raise_page_fault(cpu);
+    }
+    if (unlikely(cpu->single_step_needed)) {
+        debug_check_data(cpu, gva, size, false, false);
+    }
+    return true;
+}
+
+bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value, unsigned size)
+{
+    unsigned access = access_privilege(cpu) | ACCESS_WRITE;
+    bool faulted;
+
+    if (!check_address(cpu, segment, gva, size)) {
+        return false;
+    }
+    if (!is_ram(cpu, gva, size, access, &faulted)) {
+        if (faulted) {
+            return cpu_raise_page_fault(cpu);
+        }
+        if (!may_reach_device(cpu)) {
+            return false;
+        }
+    }
+    if (!mmu_write(&cpu->mmu, gva, value, size, access)) {
+        return cpu_raise_page_fault(cpu);
+    }
+    if (unlikely(cpu->single_step_needed)) {
+        debug_check_data(cpu, gva, size, true, false);
+    }
+    return true;
+}
+
+bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva)
+{
+    unsigned access = access_privilege(cpu) | ACCESS_WRITE;
+    bool faulted;
+
+    if (!check_address(cpu, segment, gva, size)) {
+        return false;
+    }
+    *hva = mmu_host(&cpu->mmu, gva, size, access, &faulted);
+    if (faulted || (!*hva && !mmu_probe_write(&cpu->mmu, gva, size, access))) {
+        return cpu_raise_page_fault(cpu);
+    }
+    if (unlikely(cpu->single_step_needed)) {
+        *hva = NULL; /* store_slow() will look for watchpoints */
+    }
+    return *hva || may_reach_device(cpu);
+}
+
+void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, u64 *bounce)
+{
+    void *hva;
+
+    if (!probe_slow(cpu, segment, gva, size, &hva)) {
+        return NULL;
+    }
+    if (hva) {
+        return hva;
+    }
+    *bounce = 0;
+    return load_slow(cpu, segment, gva, bounce, size) ? bounce : NULL;
+}
+
+/* LIMIT: a locked access that crosses a page, or to a page with decoded instructions, is not atomic
+ * towards other vCPUs and devices. */
+bool rmw_end_slow(struct cpu *cpu, const struct op *op, unsigned size, const u64 *bounce)
+{
+    gva_t gva;
+
+    return op_address(cpu, op, size, ACCESS_WRITE, &gva) &&
+           store_slow(cpu, op->segment, gva, bounce, size);
+}
+
+/* ------------------------------------------------------------------ physical addresses */
+
+static u64 lapic_read(struct cpu *cpu, gpa_t gpa, unsigned size)
+{
+    u32 offset = gpa & ~PAGE_MASK;
+    u64 value = lapic_mmio_read(cpu, offset & ~3u);
+    return bits_get(value, (offset & 3) * 8, size < 4 ? size * 8 : 32);
+}
+
+static u64 mmio_read(void *context, gpa_t gpa, unsigned size)
+{
+    struct cpu *cpu = context;
+
+    if (lapic_claims(cpu, gpa)) {
+        return lapic_read(cpu, gpa, size);
+    }
+    cpu->stats.mmio_reads++;
+    return cpu->port.read(cpu->port.context, BUS_MMIO, gpa, size);
+}
+
+static void mmio_write(void *context, gpa_t gpa, u64 value, unsigned size)
+{
+    struct cpu *cpu = context;
+
+    if (lapic_claims(cpu, gpa)) {
+        if (size >= 4) { /* narrower writes are undefined: nothing happens */
+            lapic_mmio_write(cpu, gpa & ~PAGE_MASK, (u32)value);
+        }
+        return;
+    }
+    cpu->stats.mmio_writes++;
+    cpu->port.write(cpu->port.context, BUS_MMIO, gpa, value, size);
+}
+
+static void on_code_written(void *context, gpa_t gpa, unsigned size)
+{
+    code_written(context, gpa, size);
+}
+
+const struct mmu_ops cpu_mmu_ops = {mmio_read, mmio_write, on_code_written};

@@ -1,0 +1,191 @@
+/*
+ * atomic.c - CMPXCHG, CMPXCHG8B and 16B, XADD.  On memory always atomic, with LOCK or without.
+ */
+#include "exec/interpret/condition.h"
+#include "exec/interpret/handlers.h"
+#include "exec/interpret/operand.h"
+
+#define BY_SIZE(prefix)                                \
+    {                                                  \
+        prefix##_1, prefix##_2, prefix##_4, prefix##_8 \
+    }
+
+/* The flags of ADD a, b. */
+#define SUM_FLAGS(type, a, b)                         \
+    ({                                                \
+        u16 f;                                        \
+        type x = (type)(a);                           \
+        __asm__("add %[y], %[x]\n\tlahf\n\tseto %%al" \
+                : [x] "+&q"(x), "=&a"(f)              \
+                : [y] "q"((type)(b))                  \
+                : "cc");                              \
+        f;                                            \
+    })
+
+#define ATOMIC_SIZE(bytes, type, alias)                                                        \
+    static s64 cmpxchg_r_##bytes(struct cpu *cpu, const struct op *op, s64 left)               \
+    {                                                                                          \
+        u64 old = reg_read(cpu, op->dst, bytes), rax = reg_read(cpu, RAX * 8, bytes);          \
+        cpu->flags = COMPARE(type, rax, old);                                                  \
+        if (old == rax) {                                                                      \
+            reg_write(cpu, op->dst, bytes, reg_read(cpu, op->src, bytes));                     \
+        } else {                                                                               \
+            reg_write(cpu, RAX * 8, bytes, old);                                               \
+        }                                                                                      \
+        return next(cpu, op, left);                                                            \
+    }                                                                                          \
+    static s64 cmpxchg_m_##bytes(struct cpu *cpu, const struct op *op, s64 left)               \
+    {                                                                                          \
+        u64 bounce, rax = reg_read(cpu, RAX * 8, bytes);                                       \
+        type old = (type)rax;                                                                  \
+        void *p = rmw_begin(cpu, op, bytes, &bounce);                                          \
+        if (!p) {                                                                              \
+            return fault(cpu, op, left);                                                       \
+        }                                                                                      \
+        bool equal =                                                                           \
+            __atomic_compare_exchange_n((alias *)p, &old, (type)reg_read(cpu, op->src, bytes), \
+                                        false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);            \
+        if (!rmw_end(cpu, op, bytes, p, &bounce)) {                                            \
+            return fault(cpu, op, left);                                                       \
+        }                                                                                      \
+        cpu->flags = COMPARE(type, rax, old);                                                  \
+        if (!equal) {                                                                          \
+            reg_write(cpu, RAX * 8, bytes, old);                                               \
+        }                                                                                      \
+        return next(cpu, op, left);                                                            \
+    }                                                                                          \
+    static s64 xadd_r_##bytes(struct cpu *cpu, const struct op *op, s64 left)                  \
+    {                                                                                          \
+        u64 a = reg_read(cpu, op->dst, bytes), b = reg_read(cpu, op->src, bytes);              \
+        cpu->flags = SUM_FLAGS(type, a, b);                                                    \
+        reg_write(cpu, op->src, bytes, a);                                                     \
+        reg_write(cpu, op->dst, bytes, a + b);                                                 \
+        return next(cpu, op, left);                                                            \
+    }                                                                                          \
+    static s64 xadd_m_##bytes(struct cpu *cpu, const struct op *op, s64 left)                  \
+    {                                                                                          \
+        u64 bounce, b = reg_read(cpu, op->src, bytes);                                         \
+        void *p = rmw_begin(cpu, op, bytes, &bounce);                                          \
+        if (!p) {                                                                              \
+            return fault(cpu, op, left);                                                       \
+        }                                                                                      \
+        type a = __atomic_fetch_add((alias *)p, (type)b, __ATOMIC_SEQ_CST);                    \
+        if (!rmw_end(cpu, op, bytes, p, &bounce)) {                                            \
+            return fault(cpu, op, left);                                                       \
+        }                                                                                      \
+        cpu->flags = SUM_FLAGS(type, a, b);                                                    \
+        reg_write(cpu, op->src, bytes, a);                                                     \
+        return next(cpu, op, left);                                                            \
+    }
+
+ATOMIC_SIZE(1, u8, u8_alias)
+ATOMIC_SIZE(2, u16, u16_alias)
+ATOMIC_SIZE(4, u32, u32_alias)
+ATOMIC_SIZE(8, u64, u64_alias)
+
+static bool prepare_atomic(const struct insn *insn, struct op *op, op_fn *const r[4],
+                           op_fn *const m[4])
+{
+    unsigned s = (unsigned)__builtin_ctz(insn->op[0].size);
+
+    op->src = reg_offset(&insn->op[1]);
+    if (insn->op[0].kind == OPERAND_MEM) {
+        op->fn = m[s];
+    } else {
+        op->dst = reg_offset(&insn->op[0]);
+        op->fn = r[s];
+    }
+    return true;
+}
+
+bool prepare_cmpxchg(struct cpu *cpu, const struct insn *insn, struct op *op)
+{
+    static op_fn *const r[] = BY_SIZE(cmpxchg_r), *const m[] = BY_SIZE(cmpxchg_m);
+
+    (void)cpu;
+    return prepare_atomic(insn, op, r, m);
+}
+
+bool prepare_xadd(struct cpu *cpu, const struct insn *insn, struct op *op)
+{
+    static op_fn *const r[] = BY_SIZE(xadd_r), *const m[] = BY_SIZE(xadd_m);
+
+    (void)cpu;
+    return prepare_atomic(insn, op, r, m);
+}
+
+/* ------------------------------------------------------------------ CMPXCHG8B, CMPXCHG16B */
+
+static void set_zero_flag(struct cpu *cpu, bool zero)
+{
+    cpu->flags = (u16)((cpu->flags & ~AX_ZF) | (zero ? AX_ZF : 0));
+}
+
+static s64 cmpxchg8b(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u64 bounce, old = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
+    u64 value = (u32)cpu->gpr[RBX] | cpu->gpr[RCX] << 32;
+    void *p = rmw_begin(cpu, op, 8, &bounce);
+
+    if (!p) {
+        return fault(cpu, op, left);
+    }
+    bool equal = __atomic_compare_exchange_n((u64_alias *)p, &old, value, false, __ATOMIC_SEQ_CST,
+                                             __ATOMIC_SEQ_CST);
+    if (!rmw_end(cpu, op, 8, p, &bounce)) {
+        return fault(cpu, op, left);
+    }
+    set_zero_flag(cpu, equal);
+    if (!equal) {
+        cpu->gpr[RAX] = (u32)old;
+        cpu->gpr[RDX] = old >> 32;
+    }
+    return next(cpu, op, left);
+}
+
+static bool exchange_16(void *p, u64 old[2], u64 low, u64 high)
+{
+    bool equal;
+
+    __asm__ volatile("lock cmpxchg16b (%[p])\n\tsete %[equal]"
+                     : "+&a"(old[0]), "+&d"(old[1]), [equal] "=q"(equal)
+                     : [p] "r"(p), "b"(low), "c"(high)
+                     : "cc", "memory");
+    return equal;
+}
+
+static s64 cmpxchg16b(struct cpu *cpu, const struct op *op, s64 left)
+{
+    u64 bounce[2] __attribute__((aligned(16))), old[2] = {cpu->gpr[RAX], cpu->gpr[RDX]};
+    gva_t gva;
+    void *p;
+
+    if (!op_address(cpu, op, 16, ACCESS_WRITE, &gva)) {
+        return fault(cpu, op, left);
+    }
+    if (gva & 15) {
+        cpu_raise_gp0(cpu);
+        return fault(cpu, op, left);
+    }
+    if (!probe_slow(cpu, op->segment, gva, 16, &p) ||
+        (!p && !load_slow(cpu, op->segment, gva, bounce, 16))) {
+        return fault(cpu, op, left);
+    }
+    bool equal = exchange_16(p ? p : bounce, old, cpu->gpr[RBX], cpu->gpr[RCX]);
+    if (!p && !store_slow(cpu, op->segment, gva, bounce, 16)) {
+        return fault(cpu, op, left);
+    }
+    set_zero_flag(cpu, equal);
+    if (!equal) {
+        cpu->gpr[RAX] = old[0];
+        cpu->gpr[RDX] = old[1];
+    }
+    return next(cpu, op, left);
+}
+
+bool prepare_cmpxchg8b(struct cpu *cpu, const struct insn *insn, struct op *op)
+{
+    (void)cpu;
+    op->fn = insn->operand_size == 8 ? cmpxchg16b : cmpxchg8b;
+    return true;
+}

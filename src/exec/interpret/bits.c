@@ -1,0 +1,266 @@
+/*
+ * bits.c - BT BTS BTR BTC, BSF BSR TZCNT LZCNT POPCNT.
+ */
+#include "exec/interpret/condition.h"
+#include "exec/interpret/handlers.h"
+#include "exec/interpret/operand.h"
+
+/* ------------------------------------------------------------------ BT and its kin */
+
+enum change { CHANGE_NONE, CHANGE_SET, CHANGE_RESET, CHANGE_COMPLEMENT };
+
+ALWAYS_INLINE u64 changed(u64 value, u64 bit, enum change change)
+{
+    switch (change) {
+    case CHANGE_NONE:
+        return value;
+    case CHANGE_SET:
+        return value | bit;
+    case CHANGE_RESET:
+        return value & ~bit;
+    case CHANGE_COMPLEMENT:
+        return value ^ bit;
+    }
+    return value;
+}
+
+/* Only CF changes: that OF, SF, AF and PF are undefined leaves them alone on all processors. */
+ALWAYS_INLINE void set_carry(struct cpu *cpu, bool carry)
+{
+    cpu->flags = (u16)((cpu->flags & ~AX_CF) | (carry ? AX_CF : 0));
+}
+
+/* The bit index: a register (op->src), or imm where op->aux is set. */
+ALWAYS_INLINE u64 bit_index(struct cpu *cpu, const struct op *op)
+{
+    return op->aux ? op->imm : cpu->gpr[op->src >> 3];
+}
+
+ALWAYS_INLINE s64 bit_r(struct cpu *cpu, const struct op *op, s64 left, enum change change)
+{
+    u64 value = cpu->gpr[op->dst >> 3];
+    u64 bit = BIT(bit_index(cpu, op) & (op->size * 8u - 1));
+
+    set_carry(cpu, value & bit);
+    if (change != CHANGE_NONE) {
+        value = changed(value, bit, change);
+        if (op->size == 2) {
+            reg_write(cpu, op->dst, 2, value);
+        } else {
+            cpu->gpr[op->dst >> 3] = op->size == 4 ? (u32)value : value;
+        }
+    }
+    return next(cpu, op, left);
+}
+
+/* A register index reaches beyond the operand: it selects a unit of the operand's size, signed. */
+static bool bit_address(struct cpu *cpu, const struct op *op, gva_t *gva)
+{
+    u64 offset = effective_address(cpu, op);
+
+    if (!op->aux) {
+        s64 index = (s64)bits_sign_extend(cpu->gpr[op->src >> 3], op->size * 8);
+        offset += (u64)((index >> __builtin_ctz(op->size * 8)) * op->size);
+        if (op->ea & (EA_ADDRESS_32 | EA_ADDRESS_16)) {
+            offset &= op->ea & EA_ADDRESS_32 ? 0xffffffff : 0xffff;
+        }
+    }
+    return linear_address(cpu, op->segment, offset, op->size, ACCESS_WRITE, gva);
+}
+
+static s64 bt_m(struct cpu *cpu, const struct op *op, s64 left)
+{
+    gva_t gva;
+    u64 value = 0;
+
+    if (!bit_address(cpu, op, &gva) || !load_slow(cpu, op->segment, gva, &value, op->size)) {
+        return fault(cpu, op, left);
+    }
+    set_carry(cpu, (value >> (bit_index(cpu, op) & (op->size * 8u - 1))) & 1);
+    return next(cpu, op, left);
+}
+
+ALWAYS_INLINE bool update_unit(void *p, u64 bit, unsigned size, enum change change)
+{
+    u64 old, value;
+
+    switch (size) {
+    case 2:
+        old = change == CHANGE_SET ? __atomic_fetch_or((u16_alias *)p, (u16)bit, __ATOMIC_SEQ_CST)
+              : change == CHANGE_RESET
+                  ? __atomic_fetch_and((u16_alias *)p, (u16)~bit, __ATOMIC_SEQ_CST)
+                  : __atomic_fetch_xor((u16_alias *)p, (u16)bit, __ATOMIC_SEQ_CST);
+        break;
+    case 4:
+        old = change == CHANGE_SET ? __atomic_fetch_or((u32_alias *)p, (u32)bit, __ATOMIC_SEQ_CST)
+              : change == CHANGE_RESET
+                  ? __atomic_fetch_and((u32_alias *)p, (u32)~bit, __ATOMIC_SEQ_CST)
+                  : __atomic_fetch_xor((u32_alias *)p, (u32)bit, __ATOMIC_SEQ_CST);
+        break;
+    default:
+        value = bit;
+        old = change == CHANGE_SET ? __atomic_fetch_or((u64_alias *)p, value, __ATOMIC_SEQ_CST)
+              : change == CHANGE_RESET
+                  ? __atomic_fetch_and((u64_alias *)p, ~value, __ATOMIC_SEQ_CST)
+                  : __atomic_fetch_xor((u64_alias *)p, value, __ATOMIC_SEQ_CST);
+        break;
+    }
+    return old & bit;
+}
+
+/* Always atomic, with LOCK or without. */
+ALWAYS_INLINE s64 bit_m(struct cpu *cpu, const struct op *op, s64 left, enum change change)
+{
+    u64 bounce, bit = BIT(bit_index(cpu, op) & (op->size * 8u - 1));
+    gva_t gva;
+
+    if (!bit_address(cpu, op, &gva)) {
+        return fault(cpu, op, left);
+    }
+    void *p = tlb_write(&cpu->mmu, gva, op->size);
+    if (unlikely(!p)) {
+        p = rmw_begin_slow(cpu, op->segment, gva, op->size, &bounce);
+        if (!p) {
+            return fault(cpu, op, left);
+        }
+    }
+    bool carry = update_unit(p, bit, op->size, change);
+    if (p == &bounce && !store_slow(cpu, op->segment, gva, &bounce, op->size)) {
+        return fault(cpu, op, left);
+    }
+    set_carry(cpu, carry);
+    return next(cpu, op, left);
+}
+
+static s64 bt_r(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return bit_r(cpu, op, left, CHANGE_NONE);
+}
+
+static s64 bts_r(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return bit_r(cpu, op, left, CHANGE_SET);
+}
+
+static s64 btr_r(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return bit_r(cpu, op, left, CHANGE_RESET);
+}
+
+static s64 btc_r(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return bit_r(cpu, op, left, CHANGE_COMPLEMENT);
+}
+
+static s64 bts_m(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return bit_m(cpu, op, left, CHANGE_SET);
+}
+
+static s64 btr_m(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return bit_m(cpu, op, left, CHANGE_RESET);
+}
+
+static s64 btc_m(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return bit_m(cpu, op, left, CHANGE_COMPLEMENT);
+}
+
+bool prepare_bit_test(struct cpu *cpu, const struct insn *insn, struct op *op)
+{
+    static op_fn *const handlers[][2] = {
+        {bt_r, bt_m}, {bts_r, bts_m}, {btr_r, btr_m}, {btc_r, btc_m}};
+    unsigned which = insn->id == INSN_BT    ? 0
+                     : insn->id == INSN_BTS ? 1
+                     : insn->id == INSN_BTR ? 2
+                                            : 3;
+    bool is_memory = insn->op[0].kind == OPERAND_MEM;
+
+    (void)cpu;
+    op->aux = insn->op[1].kind == OPERAND_IMM;
+    op->imm = insn->imm;
+    op->src = op->aux ? 0 : reg_offset(&insn->op[1]);
+    op->dst = is_memory ? 0 : reg_offset(&insn->op[0]);
+    op->fn = handlers[which][is_memory];
+    return true;
+}
+
+/* ------------------------------------------------------------------ scans and counts */
+
+#define SCAN_ASM(type, insn)                            \
+    ({                                                  \
+        type x = (type)a;                               \
+        __asm__(insn " %[b], %[x]\n\tlahf\n\tseto %%al" \
+                : [x] "+&r"(x), "=&a"(f)                \
+                : [b] "r"((type)b)                      \
+                : "cc");                                \
+        r = x;                                          \
+    })
+
+/* a is the destination's old value, which BSF and BSR keep for a source of 0. */
+#define SCAN_OPERATION(name)                                           \
+    static u64 do_##name(struct cpu *cpu, u64 a, u64 b, unsigned size) \
+    {                                                                  \
+        u16 f;                                                         \
+        u64 r;                                                         \
+        switch (size) {                                                \
+        case 2:                                                        \
+            SCAN_ASM(u16, #name "w");                                  \
+            break;                                                     \
+        case 4:                                                        \
+            SCAN_ASM(u32, #name "l");                                  \
+            break;                                                     \
+        default:                                                       \
+            SCAN_ASM(u64, #name "q");                                  \
+            break;                                                     \
+        }                                                              \
+        cpu->flags = f;                                                \
+        return r;                                                      \
+    }                                                                  \
+    static s64 name(struct cpu *cpu, const struct op *op, s64 left)    \
+    {                                                                  \
+        u64 a = cpu->gpr[op->dst >> 3], b;                             \
+        if (!scan_source(cpu, op, &b)) {                               \
+            return fault(cpu, op, left);                               \
+        }                                                              \
+        u64 r = do_##name(cpu, a, b, op->size);                        \
+        if (op->size == 2) {                                           \
+            reg_write(cpu, op->dst, 2, r);                             \
+        } else {                                                       \
+            cpu->gpr[op->dst >> 3] = r;                                \
+        }                                                              \
+        return next(cpu, op, left);                                    \
+    }
+
+/* aux is set for a source in memory. */
+ALWAYS_INLINE bool scan_source(struct cpu *cpu, const struct op *op, u64 *value)
+{
+    if (!op->aux) {
+        *value = cpu->gpr[op->src >> 3];
+        return true;
+    }
+    return op->size == 2   ? op_load(cpu, op, 2, value)
+           : op->size == 4 ? op_load(cpu, op, 4, value)
+                           : op_load(cpu, op, 8, value);
+}
+
+SCAN_OPERATION(bsf)
+SCAN_OPERATION(bsr)
+SCAN_OPERATION(tzcnt)
+SCAN_OPERATION(lzcnt)
+SCAN_OPERATION(popcnt)
+
+bool prepare_bit_scan(struct cpu *cpu, const struct insn *insn, struct op *op)
+{
+    (void)cpu;
+    op->aux = insn->op[1].kind == OPERAND_MEM;
+    op->src = op->aux ? 0 : reg_offset(&insn->op[1]);
+    op->dst = reg_offset(&insn->op[0]);
+    op->fn = insn->id == INSN_BSF     ? bsf
+             : insn->id == INSN_BSR   ? bsr
+             : insn->id == INSN_TZCNT ? tzcnt
+             : insn->id == INSN_LZCNT ? lzcnt
+                                      : popcnt;
+    return true;
+}

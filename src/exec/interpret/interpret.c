@@ -1,0 +1,121 @@
+/*
+ * interpret.c - the interpreter's run loop: straight lines where it can, single instructions where
+ * something has to be looked at between two of them.
+ */
+#include "exec/interpret/interpret.h"
+
+#include "cpu/debug.h"
+#include "exec/engine.h"
+#include "exec/interpret/access.h"
+#include "exec/interpret/code.h"
+
+s64 op_stale(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return fault(cpu, op, left);
+}
+
+s64 op_end(struct cpu *cpu, const struct op *op, s64 left)
+{
+    cpu->rip = op_next_rip(cpu, op);
+    return left;
+}
+
+/* Must the next instruction be executed by itself? */
+static bool must_be_alone(const struct cpu *cpu, s64 left)
+{
+    return left <= LINE_OPS || cpu->single_step_needed || cpu->interrupt_shadow ||
+           cpu->exec->want_single || (cpu->rflags & RFLAGS_RF);
+}
+
+/* Execute the instruction at cpu->rip and no other.  Returns whether it was completed. */
+static bool execute_alone(struct cpu *cpu)
+{
+    struct exec *x = cpu->exec;
+    bool debugging = cpu->single_step_needed, trap = cpu->rflags & RFLAGS_TF;
+
+    if (debugging && !debug_check_fetch(cpu, code_linear_rip(cpu))) {
+        return false;
+    }
+    const struct op *op = code_fetch_one(cpu);
+    if (!op) {
+        return false;
+    }
+    cpu->interrupt_shadow = cpu->debug_shadow = false;
+    cpu->rflags &= ~RFLAGS_RF; /* it is good for one instruction */
+    x->want_single = false;
+    x->single = true;
+    bool completed = op->fn(cpu, op, 1) == 0;
+    x->single = false;
+    if (completed && debugging) {
+        debug_after_instruction(cpu, trap);
+    }
+    return completed;
+}
+
+/* Is there something between two instructions that cpu_run() has to look at? */
+static bool must_return(const struct cpu *cpu)
+{
+    const struct lapic *lapic = &cpu->lapic;
+
+    if (cpu->fault.pending || cpu->activity != ACTIVITY_RUNNING ||
+        atomic_load_explicit(&cpu->inbox->attention, memory_order_relaxed)) {
+        return true;
+    }
+    if (cpu->interrupt_shadow) {
+        return false;
+    }
+    if (cpu->nmi_pending && !cpu->nmi_blocked) {
+        return true;
+    }
+    return (cpu->rflags & RFLAGS_IF) &&
+           ((lapic->irr[0] | lapic->irr[1] | lapic->irr[2] | lapic->irr[3]) ||
+            (atomic_load_explicit(&cpu->inbox->events, memory_order_relaxed) & INBOX_EXTINT));
+}
+
+void interpret_execute(struct cpu *cpu, u64 limit)
+{
+    struct exec *x = cpu->exec;
+    s64 left = limit - cpu->icount > INT64_MAX ? INT64_MAX : (s64)(limit - cpu->icount);
+
+    x->limit = cpu->icount + (u64)left;
+    x->link = NULL;
+    do {
+        const struct op *op = NULL;
+        if (unlikely(x->flush_wanted)) {
+            code_flush(cpu);
+        }
+        code_update_context(cpu);
+        if (!must_be_alone(cpu, left)) {
+            op = code_find(cpu);
+        }
+        if (op) {
+            if (x->link) {
+                x->link->imm = (u64)op;
+                x->link = NULL;
+            }
+            left = op->fn(cpu, op, left);
+        } else {
+            x->link = NULL;
+            cpu->icount = x->limit - (u64)left;
+            left -= execute_alone(cpu);
+        }
+    } while (left > 0 && !must_return(cpu));
+    cpu->icount = x->limit - (u64)left;
+    cpu->stats.instructions = cpu->icount;
+}
+
+size_t exec_size(void)
+{
+    return bits_align_up(sizeof(struct exec), PAGE_SIZE);
+}
+
+void exec_init(struct cpu *cpu, void *memory)
+{
+    cpu->exec = memory;
+    thunk_cache_init(&cpu->exec->thunks);
+}
+
+void exec_flush(struct cpu *cpu)
+{
+    code_flush(cpu);
+}
