@@ -95,11 +95,19 @@ static inline void no_code(void *context, gpa_t gpa, unsigned size)
     (void)size;
 }
 
+/* cmocka takes these signals for itself before each test. */
+static inline void machine_signals(void)
+{
+    static const int signals[] = {SIGILL, SIGFPE, SIGSEGV, SIGBUS};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    for (unsigned i = 0; i < ARRAY_SIZE(signals); i++) {
+        sigaction(signals[i], &action, NULL);
+    }
+}
+
 static inline struct machine *machine_new(void)
 {
     static const struct mmu_ops ops = {no_read, no_write, no_code};
-    static const int signals[] = {SIGILL, SIGFPE, SIGSEGV, SIGBUS};
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
     struct machine *m = calloc(1, sizeof(*m));
     m->mem.base = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     m->mem.low_size = RAM_BYTES;
@@ -123,10 +131,35 @@ static inline struct machine *machine_new(void)
     m->cpu->code_mode = INSN_MODE_64;
     fpu_reset(m->cpu);
     current = m;
-    for (unsigned i = 0; i < ARRAY_SIZE(signals); i++) {
-        sigaction(signals[i], &action, NULL);
-    }
+    machine_signals();
     return m;
+}
+
+/* 4-level paging, with all of RAM mapped where it is. */
+static inline void machine_paging_on(struct machine *m)
+{
+    u64 *tables = (u64 *)(m->mem.base + 0x1000); /* PML4, PDPT, PD, PT, a page each */
+    for (unsigned level = 0; level < 3; level++) {
+        tables[level * 512] = (0x2000 + level * PAGE_SIZE) | 7;
+    }
+    for (unsigned i = 0; i < RAM_BYTES / PAGE_SIZE; i++) {
+        tables[3 * 512 + i] = i * PAGE_SIZE | 7;
+    }
+    m->cpu->mmu.paging.cr3 = 0x1000;
+    m->cpu->mmu.paging.cr0 |= CR0_PG | CR0_WP;
+    m->cpu->mmu.paging.cr4 |= CR4_PAE;
+    m->cpu->mmu.paging.efer |= EFER_LME | EFER_LMA;
+    m->cpu->mmu.paging.physical_bits = 40;
+    m->cpu->long_mode = true;
+    mmu_flush(&m->cpu->mmu);
+}
+
+/* flags: 0 not present, 1 read-only, 3 writable. */
+static inline void machine_page(struct machine *m, u64 gva, unsigned flags)
+{
+    u64 *table = (u64 *)(m->mem.base + 0x4000);
+    table[gva / PAGE_SIZE] = (gva & PAGE_MASK) | flags;
+    mmu_flush(&m->cpu->mmu);
 }
 
 static inline void machine_free(struct machine *m)
@@ -173,6 +206,7 @@ static inline bool machine_run(struct machine *m, const void *bytes, size_t size
     assert_int_equal(insn_decode(&insn, m->cpu->code_mode, bytes, size), INSN_OK);
     assert_int_equal(insn.length, size);
     assert_true(machine_prepare(m, &insn));
+    machine_signals();
     return machine_execute(m);
 }
 
