@@ -375,6 +375,7 @@ void cpu_deliver_fault(struct cpu *cpu)
             cpu->activity = ACTIVITY_SHUTDOWN;
             return;
         }
+        set_exception_registers(cpu, &cpu->fault); /* if it becomes #DF, too */
         fault = combine(&fault, &cpu->fault);
     }
 }
