@@ -138,6 +138,44 @@ static void can_be_set(void **state)
     done(&w);
 }
 
+/* Sets the date of 20xx and lets a day pass. */
+static void next_day(struct world *w, u8 year, u8 month, u8 day)
+{
+    put(w, 0x0b, 0x82);
+    put(w, 0x32, 0x20);
+    put(w, 9, year);
+    put(w, 8, month);
+    put(w, 7, day);
+    put(w, 0x0b, 0x02);
+    fake_advance(&w->f, 86400 * SECOND);
+}
+
+static void months_end(void **state)
+{
+    static const u8 last_days[] = {0x31, 0x28, 0x31, 0x30, 0x31, 0x30,
+                                   0x31, 0x31, 0x30, 0x31, 0x30, 0x31};
+    struct world w;
+    unsigned i;
+
+    (void)state;
+    init(&w, 0);
+    for (i = 0; i < 12; i++) {
+        unsigned month = i + 1, next_month = (i + 1) % 12 + 1;
+        next_day(&w, 0x25, (u8)(month / 10 << 4 | month % 10), last_days[i]);
+        assert_int_equal(get(&w, 7), 0x01);
+        assert_int_equal(get(&w, 8), next_month / 10 << 4 | next_month % 10);
+        assert_int_equal(get(&w, 9), i == 11 ? 0x26 : 0x25);
+    }
+    next_day(&w, 0x24, 0x02, 0x28);
+    assert_int_equal(get(&w, 7), 0x29);
+    next_day(&w, 0x99, 0x12, 0x31);
+    assert_int_equal(get(&w, 0x32), 0x21);
+    next_day(&w, 0x00, 0x01, 0x15);
+    assert_int_equal(get(&w, 7), 0x16);
+    assert_int_equal(get(&w, 9), 0x00);
+    done(&w);
+}
+
 static void divider_reset_starts_half_a_second_early(void **state)
 {
     struct world w;
@@ -299,6 +337,7 @@ int main(void)
         cmocka_unit_test(tells_the_time),
         cmocka_unit_test(formats),
         cmocka_unit_test(can_be_set),
+        cmocka_unit_test(months_end),
         cmocka_unit_test(divider_reset_starts_half_a_second_early),
         cmocka_unit_test(update_in_progress),
         cmocka_unit_test(update_ended_interrupt),
