@@ -247,6 +247,9 @@ void board_run(struct ringer *m)
         }
         m->held = vcpus_are_held(m);
     }
+    if (m->ended && m->exit.reason == RINGER_EXIT_FAILURE) {
+        serve_rings(m, &(bool){false}); /* what a dead vCPU has still posted */
+    }
     board_flush(m);
 }
 
