@@ -491,6 +491,32 @@ static const char *compare_flags(const struct insn *ours, const ZydisDecodedInst
     return row->flags_undefined == undefined ? NULL : "flags undefined";
 }
 
+/* The exception classes whose memory operands must be aligned; SSE4 is so but for four. */
+static bool must_be_aligned(const struct insn *ours, const ZydisDecodedInstruction *theirs)
+{
+    return theirs->meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE1 ||
+           theirs->meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE2 ||
+           theirs->meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX1 ||
+           ours->id == INSN_CVTPD2PI || ours->id == INSN_CVTTPD2PI;
+}
+
+static bool is_branch(const ZydisDecodedInstruction *theirs)
+{
+    switch (theirs->meta.category) {
+    case ZYDIS_CATEGORY_CALL:
+    case ZYDIS_CATEGORY_COND_BR:
+    case ZYDIS_CATEGORY_UNCOND_BR:
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_SYSCALL:
+    case ZYDIS_CATEGORY_SYSRET:
+        return true;
+    case ZYDIS_CATEGORY_INTERRUPT: /* an INT always goes there, BOUND only by a fault */
+        return theirs->mnemonic != ZYDIS_MNEMONIC_BOUND;
+    default:
+        return theirs->mnemonic == ZYDIS_MNEMONIC_RSM;
+    }
+}
+
 static const char *compare_attributes(const struct insn *ours,
                                       const ZydisDecodedInstruction *theirs)
 {
@@ -505,6 +531,14 @@ static const char *compare_attributes(const struct insn *ours,
     }
     if ((row->class == CLASS_PRIVILEGED) != !!(attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)) {
         return "privileged";
+    }
+    if (ours->has_modrm && ours->modrm < 0xc0 &&
+        theirs->meta.exception_class != ZYDIS_EXCEPTION_CLASS_SSE4 &&
+        !(row->attributes & ATTR_ALIGN16) != !must_be_aligned(ours, theirs)) {
+        return "alignment";
+    }
+    if (!(row->attributes & ATTR_BRANCH) != !is_branch(theirs)) {
+        return "branch";
     }
     return ours->has_modrm == !!(attributes & ZYDIS_ATTRIB_HAS_MODRM) ? NULL : "has modrm";
 }
