@@ -87,9 +87,8 @@ struct place { /* of a memory operand, while its thunk runs */
     bool bounced; /* p is a buffer, which has to be stored */
 };
 
-static bool misaligned(struct cpu *cpu, const struct op *op, gva_t gva, const struct thunk *t)
+static bool misaligned(struct cpu *cpu, gva_t gva, const struct thunk *t)
 {
-    (void)op;
     return unlikely(gva & t->align_mask) && !cpu_raise_gp0(cpu);
 }
 
@@ -98,7 +97,7 @@ static bool open_read(struct cpu *cpu, const struct op *op, const struct thunk *
 {
     place->bounced = false;
     if (!op_address(cpu, op, t->memory_size, ACCESS_READ, &place->gva) ||
-        misaligned(cpu, op, place->gva, t)) {
+        misaligned(cpu, place->gva, t)) {
         return false;
     }
     place->p = tlb_read(&cpu->mmu, place->gva, t->memory_size);
@@ -114,7 +113,7 @@ static bool open_write(struct cpu *cpu, const struct op *op, const struct thunk 
 {
     place->bounced = false;
     if (!op_address(cpu, op, t->memory_size, ACCESS_WRITE, &place->gva) ||
-        misaligned(cpu, op, place->gva, t)) {
+        misaligned(cpu, place->gva, t)) {
         return false;
     }
     place->p = tlb_write(&cpu->mmu, place->gva, t->memory_size);
@@ -134,8 +133,7 @@ static bool open_write(struct cpu *cpu, const struct op *op, const struct thunk 
            load_slow(cpu, op->segment, place->gva, buffer, t->memory_size);
 }
 
-static void get_gprs(const struct cpu *cpu, const struct op *op, const struct thunk *t,
-                     struct thunk_image *image)
+static void get_gprs(const struct cpu *cpu, const struct op *op, struct thunk_image *image)
 {
     u64 b = cpu->gpr[op->src / 8];
     image->gpr[THUNK_R] = cpu->gpr[op->dst / 8];
@@ -145,7 +143,6 @@ static void get_gprs(const struct cpu *cpu, const struct op *op, const struct th
     image->gpr[THUNK_RCX] = cpu->gpr[RCX];
     image->gpr[THUNK_RDX] = cpu->gpr[RDX];
     image->flags = cpu->flags;
-    (void)t;
 }
 
 static void put_gpr(u64 *gpr, u64 value, unsigned size)
@@ -264,7 +261,7 @@ static bool execute_general(struct cpu *cpu, const struct op *op, struct place *
                                               : open_read(cpu, op, t, buffer, place))) {
         return false;
     }
-    get_gprs(cpu, op, t, &image);
+    get_gprs(cpu, op, &image);
     if (!run(cpu, t, place->p, &image)) {
         return false;
     }
@@ -317,7 +314,7 @@ static s64 vector_x87(struct cpu *cpu, const struct op *op, s64 left)
 
 /* ------------------------------------------------------------------ preparing */
 
-static unsigned memory_operand(const struct insn *insn, struct thunk *t)
+static void memory_operand(const struct insn *insn, struct thunk *t)
 {
     for (unsigned i = 0; i < insn->operands; i++) {
         const struct operand *operand = &insn->op[i];
@@ -326,10 +323,9 @@ static unsigned memory_operand(const struct insn *insn, struct thunk *t)
             t->memory_read = operand->read;
             t->memory_written = operand->written;
             t->align_mask = t->attributes & ATTR_ALIGN16 ? (u8)(operand->size - 1) : 0;
-            return operand->size;
+            return;
         }
     }
-    return 0;
 }
 
 /* Vector instructions: at most one explicit general register, in ModRM.reg of these and in ModRM.rm

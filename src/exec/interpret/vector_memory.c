@@ -21,7 +21,7 @@ static const struct thunk *thunk_of(const struct op *op)
 static bool element_address(struct cpu *cpu, const struct op *op, u64 offset, unsigned size,
                             unsigned access, gva_t *gva)
 {
-    u64 ea = cpu->gpr[op->base] + (cpu->gpr[op->index] << op->scale) + (u64)(s64)op->disp + offset;
+    u64 ea = effective_address(cpu, op) + offset;
     if (op->ea & (EA_ADDRESS_32 | EA_ADDRESS_16)) {
         ea &= op->ea & EA_ADDRESS_32 ? 0xffffffff : 0xffff;
     }
