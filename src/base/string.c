@@ -11,11 +11,9 @@
 /* Up to this many bytes a loop beats the start-up cost of REP MOVS and REP STOS. */
 #define SMALL 32
 
-void *memcpy(void *restrict to, const void *restrict from, size_t size)
+/* Copy upwards; right also where `to` overlaps the start of `from` from below. */
+static void copy_up(u8 *t, const u8 *f, size_t size)
 {
-    u8 *t = to;
-    const u8 *f = from;
-
     if (size <= SMALL) {
         for (; size >= 8; size -= 8, t += 8, f += 8) {
             u64 part;
@@ -25,9 +23,14 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size)
         while (size--) {
             *t++ = *f++;
         }
-        return to;
+        return;
     }
     __asm__ volatile("rep movsb" : "+D"(t), "+S"(f), "+c"(size) : : "memory");
+}
+
+void *memcpy(void *restrict to, const void *restrict from, size_t size)
+{
+    copy_up(to, from, size);
     return to;
 }
 
@@ -37,7 +40,8 @@ void *memmove(void *to, const void *from, size_t size)
     const u8 *f = from;
 
     if ((uintptr_t)t - (uintptr_t)f >= size) {
-        return memcpy(to, from, size);
+        copy_up(t, f, size);
+        return to;
     }
     while (size--) {
         t[size] = f[size];
