@@ -5,7 +5,14 @@
 #include "vm/image.h"
 #include "vm/machine.h"
 
-static enum boot_protocol_id protocol_id(enum ringer_protocol protocol)
+static bool is_elf(const struct boot_file *file)
+{
+    return file->size >= 4 && memcmp(file->bytes, "\177ELF", 4) == 0;
+}
+
+/* `vmlinux` is the kernel itself, in a bzImage or already taken out of one. */
+static enum boot_protocol_id protocol_id(enum ringer_protocol protocol,
+                                         const struct boot_file *kernel)
 {
     switch (protocol) {
     case RINGER_PROTOCOL_AUTO:
@@ -13,7 +20,7 @@ static enum boot_protocol_id protocol_id(enum ringer_protocol protocol)
     case RINGER_PROTOCOL_LINUX:
         return BOOT_LINUX;
     case RINGER_PROTOCOL_VMLINUX:
-        return BOOT_VMLINUX;
+        return is_elf(kernel) ? BOOT_VMLINUX : BOOT_LINUX;
     case RINGER_PROTOCOL_PVH:
         return BOOT_PVH;
     case RINGER_PROTOCOL_MULTIBOOT:
@@ -86,7 +93,7 @@ int ringer_load(struct ringer *m, enum ringer_protocol protocol, const char *ker
 {
     struct boot_config config = {
         .command_line = command_line,
-        .protocol = protocol_id(protocol),
+        .direct = protocol == RINGER_PROTOCOL_VMLINUX,
         .tables = BOOT_TABLES_ALL,
     };
     struct boot_entry entry;
@@ -98,6 +105,7 @@ int ringer_load(struct ringer *m, enum ringer_protocol protocol, const char *ker
     }
     pc_describe(m, &config.machine);
     result = open_files(&config, kernel_path, initrd_path, &error);
+    config.protocol = protocol_id(protocol, &config.kernel);
     if (result >= 0) {
         result = boot_load(&config, &m->vm->mem, &entry, &error);
     }
