@@ -146,6 +146,9 @@ struct cpu {
     u8 code_mode; /* enum insn_mode of the code segment: derived, see cpu_update_mode() */
     u32 rflags;   /* all other flags; the arithmetic bits are 0, bit 1 is 1 */
     u64 stack_mask; /* 0xffff, 0xffffffff or ~0 by SS.B and mode: derived */
+    /* For executors' slow paths: a value on its way to or from memory, and its linear address. */
+    u64 bounce[2] __attribute__((aligned(16)));
+    gva_t bounce_gva;
     bool long_mode; /* EFER.LMA: derived */
     bool real_mode; /* CR0.PE clear: derived */
     bool v86_mode;  /* RFLAGS.VM: derived */
@@ -231,8 +234,8 @@ enum event_kind {
 
 /* Deliver an interrupt with cpu->rip as the address to save.  A fault in delivery is itself
  * delivered: on return, the CPU is at the first instruction of some handler, or shut down, except for
- * EVENT_SOFTWARE, where a fault is left in cpu->fault and false returned (the caller's rip must
- * then be the INT's own). */
+ * the software events, where a fault is left in cpu->fault and false returned (the caller's rip must
+ * then be the INT's own: exception.h has functions that see to it). */
 bool cpu_deliver_event(struct cpu *cpu, u8 vector, enum event_kind kind);
 
 /* ------------------------------------------------------------------ reset.c, control.c */
