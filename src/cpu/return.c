@@ -167,7 +167,6 @@ static bool iret_real(struct cpu *cpu, unsigned opsize)
     cpu->rip = values[0];
     u32 changes = FLAGS_ALWAYS | RFLAGS_IF | (cpu->v86_mode ? 0 : RFLAGS_IOPL);
     set_flags(cpu, values[2], changes | (opsize == 2 ? 0 : FLAGS_WIDE));
-    cpu->nmi_blocked = false;
     cpu_update_mode(cpu);
     return true;
 }
@@ -194,7 +193,6 @@ static bool iret_vme(struct cpu *cpu, unsigned opsize)
     cpu->rip = values[0];
     u64 image = values[2] | (values[2] & RFLAGS_IF ? RFLAGS_VIF : 0);
     set_flags(cpu, image, FLAGS_ALWAYS | RFLAGS_VIF);
-    cpu->nmi_blocked = false;
     cpu_update_mode(cpu);
     return true;
 }
@@ -212,7 +210,6 @@ static bool iret_to_v86(struct cpu *cpu, struct stack *stack, const u64 *frame)
     }
     cpu->gpr[RSP] = values[0];
     cpu->cpl = 3;
-    cpu->nmi_blocked = false;
     cpu_set_rflags(cpu, (u32)frame[2]);
     segment_load_real(cpu, SEG_CS, (u16)frame[1]);
     segment_load_real(cpu, SEG_SS, (u16)values[1]);
@@ -270,7 +267,6 @@ static bool iret_protected(struct cpu *cpu, unsigned opsize)
     u32 changes = flags_allowed(cpu, opsize);
     go(cpu, &t, &stack, 0);
     set_flags(cpu, frame[2], changes);
-    cpu->nmi_blocked = false;
     return true;
 }
 
@@ -278,16 +274,13 @@ static bool leave_task(struct cpu *cpu, u64 next_rip)
 {
     u16 link;
     const struct segment *tr = &cpu->seg[SEG_TR];
-    if (!system_read(cpu, system_address(cpu, tr->base, 0), &link, 2) ||
-        !task_switch(cpu, link, TASK_IRET, next_rip, false, 0)) {
-        return false;
-    }
-    cpu->nmi_blocked = false;
-    return true;
+    return system_read(cpu, system_address(cpu, tr->base, 0), &link, 2) &&
+           task_switch(cpu, link, TASK_IRET, next_rip, false, 0);
 }
 
 bool transfer_iret(struct cpu *cpu, unsigned opsize, u64 next_rip)
 {
+    cpu->nmi_blocked = false; /* even if it faults: Intel SDM vol. 3A, "Handling Multiple NMIs" */
     if (cpu->v86_mode && (cpu->rflags & RFLAGS_IOPL) != RFLAGS_IOPL) {
         return iret_vme(cpu, opsize);
     }

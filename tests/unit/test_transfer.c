@@ -219,8 +219,10 @@ static void iret_long_checks(void **state)
     assert_true(cpu_fixture_faulted(f, VECTOR_GP, 0));
     f->cpu->rflags &= ~RFLAGS_NT;
     f->cpu->gpr[RSP] = 1ull << 62;
+    f->cpu->nmi_blocked = true;
     assert_false(transfer_iret(f->cpu, 8, 0));
     assert_true(cpu_fixture_faulted(f, VECTOR_SS, 0));
+    assert_false(f->cpu->nmi_blocked);
 }
 
 static void iret_flags_by_privilege(void **state)
