@@ -1,4 +1,6 @@
 /* main.c - the command `ringer`. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,8 +55,20 @@ static int print_help(int argc, char **argv)
     return STATUS_OK;
 }
 
+/* Whoever started us may have closed one of these.  Then no file of ours may get its number, or
+ * what is written to standard output would land in it. */
+static void open_standard_files(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) {
+            return; /* no /dev/null: so be it */
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_files();
     if (argc < 2) {
         print_help(argc, argv);
         return STATUS_USER;
