@@ -131,7 +131,7 @@ bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, voi
     return *hva || may_reach_device(cpu);
 }
 
-void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, u64 *bounce)
+void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size)
 {
     void *hva;
 
@@ -141,18 +141,16 @@ void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size
     if (hva) {
         return hva;
     }
-    *bounce = 0;
-    return load_slow(cpu, segment, gva, bounce, size) ? bounce : NULL;
+    cpu->bounce[0] = 0;
+    cpu->bounce_gva = gva;
+    return load_slow(cpu, segment, gva, cpu->bounce, size) ? cpu->bounce : NULL;
 }
 
 /* LIMIT: a locked access that crosses a page, or to a page with decoded instructions, is not atomic
  * towards other vCPUs and devices. */
-bool rmw_end_slow(struct cpu *cpu, const struct op *op, unsigned size, const u64 *bounce)
+bool rmw_end_slow(struct cpu *cpu, const struct op *op, unsigned size)
 {
-    gva_t gva;
-
-    return op_address(cpu, op, size, ACCESS_WRITE, &gva) &&
-           store_slow(cpu, op->segment, gva, bounce, size);
+    return store_slow(cpu, op->segment, cpu->bounce_gva, cpu->bounce, size);
 }
 
 /* ------------------------------------------------------------------ physical addresses */

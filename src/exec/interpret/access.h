@@ -53,29 +53,20 @@ static inline bool op_address(struct cpu *cpu, const struct op *op, unsigned siz
 {
     *gva = effective_address(cpu, op);
     if (unlikely(op->ea & (EA_SEGMENT_BASE | EA_LEGACY))) {
-        return linear_address(cpu, op->segment, *gva, size, access, gva);
+        if (!linear_address(cpu, op->segment, *gva, size, access, &cpu->bounce_gva)) {
+            return false;
+        }
+        *gva = cpu->bounce_gva;
     }
     return true;
 }
 
-/* Load size (1, 2, 4, 8) bytes of the memory operand, zero-extended. */
-static inline __attribute__((always_inline)) bool op_load(struct cpu *cpu, const struct op *op,
-                                                          unsigned size, u64 *value)
+static inline __attribute__((always_inline)) u64 read_bytes(const void *p, unsigned size)
 {
-    gva_t gva;
-    if (!op_address(cpu, op, size, ACCESS_READ, &gva)) {
-        return false;
-    }
-    const void *p = tlb_read(&cpu->mmu, gva, size);
-    if (unlikely(!p)) {
-        *value = 0;
-        return load_slow(cpu, op->segment, gva, value, size);
-    }
-    *value = size == 1   ? *(const u8_alias *)p
-             : size == 2 ? *(const u16_alias *)p
-             : size == 4 ? *(const u32_alias *)p
-                         : *(const u64_alias *)p;
-    return true;
+    return size == 1   ? *(const u8_alias *)p
+           : size == 2 ? *(const u16_alias *)p
+           : size == 4 ? *(const u32_alias *)p
+                       : *(const u64_alias *)p;
 }
 
 static inline __attribute__((always_inline)) void write_bytes(void *p, u64 value, unsigned size)
@@ -91,24 +82,58 @@ static inline __attribute__((always_inline)) void write_bytes(void *p, u64 value
     }
 }
 
+/* Load size (1, 2, 4, 8) bytes at a linear address, zero-extended. */
+static inline __attribute__((always_inline)) bool load(struct cpu *cpu, unsigned segment, gva_t gva,
+                                                       unsigned size, u64 *value)
+{
+    const void *p = tlb_read(&cpu->mmu, gva, size);
+
+    if (likely(p)) {
+        *value = read_bytes(p, size);
+        return true;
+    }
+    cpu->bounce[0] = 0;
+    if (!load_slow(cpu, segment, gva, cpu->bounce, size)) {
+        return false;
+    }
+    *value = cpu->bounce[0];
+    return true;
+}
+
+static inline __attribute__((always_inline)) bool store(struct cpu *cpu, unsigned segment,
+                                                        gva_t gva, unsigned size, u64 value)
+{
+    void *p = tlb_write(&cpu->mmu, gva, size);
+
+    if (likely(p)) {
+        write_bytes(p, value, size);
+        return true;
+    }
+    cpu->bounce[0] = value;
+    return store_slow(cpu, segment, gva, cpu->bounce, size);
+}
+
+/* The same for op's memory operand. */
+static inline __attribute__((always_inline)) bool op_load(struct cpu *cpu, const struct op *op,
+                                                          unsigned size, u64 *value)
+{
+    gva_t gva;
+
+    return op_address(cpu, op, size, ACCESS_READ, &gva) && load(cpu, op->segment, gva, size, value);
+}
+
 static inline __attribute__((always_inline)) bool op_store(struct cpu *cpu, const struct op *op,
                                                            unsigned size, u64 value)
 {
     gva_t gva;
-    if (!op_address(cpu, op, size, ACCESS_WRITE, &gva)) {
-        return false;
-    }
-    void *p = tlb_write(&cpu->mmu, gva, size);
-    if (unlikely(!p)) {
-        return store_slow(cpu, op->segment, gva, &value, size);
-    }
-    write_bytes(p, value, size);
-    return true;
+
+    return op_address(cpu, op, size, ACCESS_WRITE, &gva) &&
+           store(cpu, op->segment, gva, size, value);
 }
 
 /* Off the fast path of rmw_begin() and rmw_end(): see operand.h. */
-void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, u64 *bounce);
-bool rmw_end_slow(struct cpu *cpu, const struct op *op, unsigned size, const u64 *bounce);
+void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size);
+bool rmw_end_slow(struct cpu *cpu, const struct op *op, unsigned size);
 
 /* What the CPU's MMU asks for: its local APIC, the bus, and the code cache. */
 extern const struct mmu_ops cpu_mmu_ops;

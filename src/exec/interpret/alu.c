@@ -145,7 +145,7 @@ ALWAYS_INLINE s64 form_rm(struct cpu *cpu, const struct op *op, s64 left, binary
 ALWAYS_INLINE s64 form_m(struct cpu *cpu, const struct op *op, s64 left, binary_fn *f,
                          unsigned size, bool writes, u64 b)
 {
-    u64 a, bounce;
+    u64 a;
 
     if (!writes) {
         if (!op_load(cpu, op, size, &a)) {
@@ -154,13 +154,13 @@ ALWAYS_INLINE s64 form_m(struct cpu *cpu, const struct op *op, s64 left, binary_
         f(cpu, a, b, size);
         return next(cpu, op, left);
     }
-    void *p = rmw_begin(cpu, op, size, &bounce);
+    void *p = rmw_begin(cpu, op, size);
     if (!p) {
         return fault(cpu, op, left);
     }
     u16 flags = cpu->flags;
     write_bytes(p, f(cpu, read_bytes(p, size), b, size), size);
-    if (!rmw_end(cpu, op, size, p, &bounce)) {
+    if (!rmw_end(cpu, op, size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);
     }
@@ -198,9 +198,9 @@ ALWAYS_INLINE bool exchange_if(void *p, u64 old, u64 value, unsigned size)
 ALWAYS_INLINE s64 form_lock(struct cpu *cpu, const struct op *op, s64 left, binary_fn *f,
                             unsigned size, u64 b)
 {
-    u64 a, r, bounce;
+    u64 a, r;
     u16 flags = cpu->flags;
-    void *p = rmw_begin(cpu, op, size, &bounce);
+    void *p = rmw_begin(cpu, op, size);
 
     if (!p) {
         return fault(cpu, op, left);
@@ -213,7 +213,7 @@ ALWAYS_INLINE s64 form_lock(struct cpu *cpu, const struct op *op, s64 left, bina
                         : *(volatile u64_alias *)p;
         r = f(cpu, a, b, size);
     } while (!exchange_if(p, a, r, size));
-    if (!rmw_end(cpu, op, size, p, &bounce)) {
+    if (!rmw_end(cpu, op, size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);
     }

@@ -36,16 +36,16 @@
     }                                                                                          \
     static s64 cmpxchg_m_##bytes(struct cpu *cpu, const struct op *op, s64 left)               \
     {                                                                                          \
-        u64 bounce, rax = reg_read(cpu, RAX * 8, bytes);                                       \
+        u64 rax = reg_read(cpu, RAX * 8, bytes);                                               \
         type old = (type)rax;                                                                  \
-        void *p = rmw_begin(cpu, op, bytes, &bounce);                                          \
+        void *p = rmw_begin(cpu, op, bytes);                                                   \
         if (!p) {                                                                              \
             return fault(cpu, op, left);                                                       \
         }                                                                                      \
         bool equal =                                                                           \
             __atomic_compare_exchange_n((alias *)p, &old, (type)reg_read(cpu, op->src, bytes), \
                                         false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);            \
-        if (!rmw_end(cpu, op, bytes, p, &bounce)) {                                            \
+        if (!rmw_end(cpu, op, bytes, p)) {                                                     \
             return fault(cpu, op, left);                                                       \
         }                                                                                      \
         cpu->flags = COMPARE(type, rax, old);                                                  \
@@ -64,13 +64,13 @@
     }                                                                                          \
     static s64 xadd_m_##bytes(struct cpu *cpu, const struct op *op, s64 left)                  \
     {                                                                                          \
-        u64 bounce, b = reg_read(cpu, op->src, bytes);                                         \
-        void *p = rmw_begin(cpu, op, bytes, &bounce);                                          \
+        u64 b = reg_read(cpu, op->src, bytes);                                                 \
+        void *p = rmw_begin(cpu, op, bytes);                                                   \
         if (!p) {                                                                              \
             return fault(cpu, op, left);                                                       \
         }                                                                                      \
         type a = __atomic_fetch_add((alias *)p, (type)b, __ATOMIC_SEQ_CST);                    \
-        if (!rmw_end(cpu, op, bytes, p, &bounce)) {                                            \
+        if (!rmw_end(cpu, op, bytes, p)) {                                                     \
             return fault(cpu, op, left);                                                       \
         }                                                                                      \
         cpu->flags = SUM_FLAGS(type, a, b);                                                    \
@@ -123,16 +123,16 @@ static void set_zero_flag(struct cpu *cpu, bool zero)
 
 static s64 cmpxchg8b(struct cpu *cpu, const struct op *op, s64 left)
 {
-    u64 bounce, old = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
+    u64 old = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
     u64 value = (u32)cpu->gpr[RBX] | cpu->gpr[RCX] << 32;
-    void *p = rmw_begin(cpu, op, 8, &bounce);
+    void *p = rmw_begin(cpu, op, 8);
 
     if (!p) {
         return fault(cpu, op, left);
     }
     bool equal = __atomic_compare_exchange_n((u64_alias *)p, &old, value, false, __ATOMIC_SEQ_CST,
                                              __ATOMIC_SEQ_CST);
-    if (!rmw_end(cpu, op, 8, p, &bounce)) {
+    if (!rmw_end(cpu, op, 8, p)) {
         return fault(cpu, op, left);
     }
     set_zero_flag(cpu, equal);
@@ -154,33 +154,37 @@ static bool exchange_16(void *p, u64 old[2], u64 low, u64 high)
     return equal;
 }
 
-static s64 cmpxchg16b(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_cmpxchg16b(struct cpu *cpu, const struct op *op)
 {
-    u64 bounce[2] __attribute__((aligned(16))), old[2] = {cpu->gpr[RAX], cpu->gpr[RDX]};
+    u64 old[2] = {cpu->gpr[RAX], cpu->gpr[RDX]};
     gva_t gva;
     void *p;
 
     if (!op_address(cpu, op, 16, ACCESS_WRITE, &gva)) {
-        return fault(cpu, op, left);
+        return false;
     }
     if (gva & 15) {
-        cpu_raise_gp0(cpu);
-        return fault(cpu, op, left);
+        return cpu_raise_gp0(cpu);
     }
     if (!probe_slow(cpu, op->segment, gva, 16, &p) ||
-        (!p && !load_slow(cpu, op->segment, gva, bounce, 16))) {
-        return fault(cpu, op, left);
+        (!p && !load_slow(cpu, op->segment, gva, cpu->bounce, 16))) {
+        return false;
     }
-    bool equal = exchange_16(p ? p : bounce, old, cpu->gpr[RBX], cpu->gpr[RCX]);
-    if (!p && !store_slow(cpu, op->segment, gva, bounce, 16)) {
-        return fault(cpu, op, left);
+    bool equal = exchange_16(p ? p : cpu->bounce, old, cpu->gpr[RBX], cpu->gpr[RCX]);
+    if (!p && !store_slow(cpu, op->segment, gva, cpu->bounce, 16)) {
+        return false;
     }
     set_zero_flag(cpu, equal);
     if (!equal) {
         cpu->gpr[RAX] = old[0];
         cpu->gpr[RDX] = old[1];
     }
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 cmpxchg16b(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_cmpxchg16b(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 bool prepare_cmpxchg8b(struct cpu *cpu, const struct insn *insn, struct op *op)

@@ -53,8 +53,9 @@ ALWAYS_INLINE s64 bit_r(struct cpu *cpu, const struct op *op, s64 left, enum cha
     return next(cpu, op, left);
 }
 
-/* A register index reaches beyond the operand: it selects a unit of the operand's size, signed. */
-static bool bit_address(struct cpu *cpu, const struct op *op, gva_t *gva)
+/* The address of the unit that holds the bit.  A register index reaches beyond the operand: it
+ * selects a unit of the operand's size, signed. */
+ALWAYS_INLINE bool bit_address(struct cpu *cpu, const struct op *op, unsigned access, gva_t *gva)
 {
     u64 offset = effective_address(cpu, op);
 
@@ -65,15 +66,22 @@ static bool bit_address(struct cpu *cpu, const struct op *op, gva_t *gva)
             offset &= op->ea & EA_ADDRESS_32 ? 0xffffffff : 0xffff;
         }
     }
-    return linear_address(cpu, op->segment, offset, op->size, ACCESS_WRITE, gva);
+    if (!linear_address(cpu, op->segment, offset, op->size, access, &cpu->bounce_gva)) {
+        return false;
+    }
+    *gva = cpu->bounce_gva;
+    return true;
 }
 
 static s64 bt_m(struct cpu *cpu, const struct op *op, s64 left)
 {
     gva_t gva;
-    u64 value = 0;
+    u64 value;
 
-    if (!bit_address(cpu, op, &gva) || !load_slow(cpu, op->segment, gva, &value, op->size)) {
+    if (!bit_address(cpu, op, ACCESS_READ, &gva) ||
+        !(op->size == 2   ? load(cpu, op->segment, gva, 2, &value)
+          : op->size == 4 ? load(cpu, op->segment, gva, 4, &value)
+                          : load(cpu, op->segment, gva, 8, &value))) {
         return fault(cpu, op, left);
     }
     set_carry(cpu, (value >> (bit_index(cpu, op) & (op->size * 8u - 1))) & 1);
@@ -111,21 +119,21 @@ ALWAYS_INLINE bool update_unit(void *p, u64 bit, unsigned size, enum change chan
 /* Always atomic, with LOCK or without. */
 ALWAYS_INLINE s64 bit_m(struct cpu *cpu, const struct op *op, s64 left, enum change change)
 {
-    u64 bounce, bit = BIT(bit_index(cpu, op) & (op->size * 8u - 1));
+    u64 bit = BIT(bit_index(cpu, op) & (op->size * 8u - 1));
     gva_t gva;
 
-    if (!bit_address(cpu, op, &gva)) {
+    if (!bit_address(cpu, op, ACCESS_WRITE, &gva)) {
         return fault(cpu, op, left);
     }
     void *p = tlb_write(&cpu->mmu, gva, op->size);
     if (unlikely(!p)) {
-        p = rmw_begin_slow(cpu, op->segment, gva, op->size, &bounce);
+        p = rmw_begin_slow(cpu, op->segment, gva, op->size);
         if (!p) {
             return fault(cpu, op, left);
         }
     }
     bool carry = update_unit(p, bit, op->size, change);
-    if (p == &bounce && !store_slow(cpu, op->segment, gva, &bounce, op->size)) {
+    if (!rmw_end(cpu, op, op->size, p)) {
         return fault(cpu, op, left);
     }
     set_carry(cpu, carry);

@@ -231,7 +231,7 @@ const struct op *code_find(struct cpu *cpu)
     gpa_t gpa;
     u8 *hva;
 
-    if (jump->rip == cpu->rip && jump->context == x->context) {
+    if (jump->rip == cpu->rip && jump->context == x->context && jump->op->fn != op_stale) {
         cpu->gpr[GPR_CODE] = jump->code_base;
         return jump->op;
     }

@@ -35,7 +35,7 @@ ALWAYS_INLINE s64 far_direct(struct cpu *cpu, const struct op *op, s64 left, tra
 }
 
 /* m16:16, m16:32, m16:64 */
-static bool load_far_pointer(struct cpu *cpu, const struct op *op, u16 *selector, u64 *offset)
+APART bool load_far_pointer(struct cpu *cpu, const struct op *op, u16 *selector, u64 *offset)
 {
     u8 bytes[10];
     gva_t gva;
@@ -296,20 +296,26 @@ bool prepare_pop_seg(struct cpu *cpu, const struct insn *insn, struct op *op)
 }
 
 /* LDS, LES, LFS, LGS, LSS: aux is the segment register. */
-static s64 load_pointer(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_load_pointer(struct cpu *cpu, const struct op *op)
 {
     u16 selector;
     u64 offset;
 
     if (!load_far_pointer(cpu, op, &selector, &offset) || !segment_load(cpu, op->aux, selector)) {
-        return fault(cpu, op, left);
+        return false;
     }
     if (op->size == 2) {
         reg_write(cpu, op->dst, 2, offset);
     } else {
         cpu->gpr[op->dst >> 3] = offset;
     }
-    return next(cpu, op, left); /* LSS holds off nothing */
+    return true;
+}
+
+/* LSS, unlike MOV and POP, holds off nothing. */
+static s64 load_pointer(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_load_pointer(cpu, op) ? leave(cpu, op, left) : fault(cpu, op, left);
 }
 
 bool prepare_load_far_pointer(struct cpu *cpu, const struct insn *insn, struct op *op)
@@ -327,30 +333,25 @@ bool prepare_load_far_pointer(struct cpu *cpu, const struct insn *insn, struct o
 
 /* ------------------------------------------------------------------ BOUND */
 
-static s64 bound(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_bound(struct cpu *cpu, const struct op *op)
 {
-    u8 bytes[8];
+    u64 bounds = 0;
+    unsigned bits = op->size * 8;
     gva_t gva;
-    s64 index, low, high;
 
     if (!op_address(cpu, op, op->size * 2, ACCESS_READ, &gva) ||
-        !load_slow(cpu, op->segment, gva, bytes, op->size * 2)) {
-        return fault(cpu, op, left);
+        !load_slow(cpu, op->segment, gva, &bounds, op->size * 2)) {
+        return false;
     }
-    if (op->size == 2) {
-        index = (s16)cpu->gpr[op->src >> 3];
-        low = *(s16 __attribute__((may_alias)) *)bytes;
-        high = *(s16 __attribute__((may_alias)) *)(bytes + 2);
-    } else {
-        index = (s32)cpu->gpr[op->src >> 3];
-        low = *(s32 __attribute__((may_alias)) *)bytes;
-        high = *(s32 __attribute__((may_alias)) *)(bytes + 4);
-    }
-    if (index < low || index > high) {
-        cpu_raise(cpu, VECTOR_BR);
-        return fault(cpu, op, left);
-    }
-    return next(cpu, op, left);
+    s64 index = (s64)bits_sign_extend(cpu->gpr[op->src >> 3], bits);
+    s64 low = (s64)bits_sign_extend(bounds, bits),
+        high = (s64)bits_sign_extend(bounds >> bits, bits);
+    return (index >= low && index <= high) || cpu_raise(cpu, VECTOR_BR);
+}
+
+static s64 bound(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_bound(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 bool prepare_bound(struct cpu *cpu, const struct insn *insn, struct op *op)

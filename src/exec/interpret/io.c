@@ -97,7 +97,7 @@ static void step(struct cpu *cpu, const struct op *op, unsigned reg, u64 by)
     cpu->gpr[reg] = op->aux == 2 ? (cpu->gpr[reg] & ~mask) | value : value;
 }
 
-static bool ins(struct cpu *cpu, const struct op *op)
+APART bool ins(struct cpu *cpu, const struct op *op)
 {
     gva_t gva;
     void *hva;
@@ -116,7 +116,7 @@ static bool ins(struct cpu *cpu, const struct op *op)
     return true;
 }
 
-static bool outs(struct cpu *cpu, const struct op *op)
+APART bool outs(struct cpu *cpu, const struct op *op)
 {
     gva_t gva;
     u64 value = 0;

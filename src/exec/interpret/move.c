@@ -53,44 +53,37 @@ MOV_SIZE(2)
 MOV_SIZE(4)
 MOV_SIZE(8)
 
-/* MOV AL, moffs64: an address that does not fit into disp is in imm. */
-static bool moffs_address(struct cpu *cpu, const struct op *op, unsigned access, gva_t *gva)
-{
-    return linear_address(cpu, op->segment, op->imm, op->aux, access, gva);
-}
-
-static s64 mov_load_moffs64(struct cpu *cpu, const struct op *op, s64 left)
+/* MOV AL, moffs64: an address that does not fit into disp is in imm; aux is the operand's size. */
+APART bool load_moffs64(struct cpu *cpu, const struct op *op)
 {
     gva_t gva;
     u64 value = 0;
 
-    if (!moffs_address(cpu, op, ACCESS_READ, &gva) ||
+    if (!linear_address(cpu, op->segment, op->imm, op->aux, ACCESS_READ, &gva) ||
         !load_slow(cpu, op->segment, gva, &value, op->aux)) {
-        return fault(cpu, op, left);
+        return false;
     }
-    switch (op->aux) {
-    case 1:
-        reg_write(cpu, 0, 1, value);
-        break;
-    case 2:
-        reg_write(cpu, 0, 2, value);
-        break;
-    default: /* 4 and 8: zero-extended either way */
-        cpu->gpr[RAX] = value;
-        break;
-    }
-    return next(cpu, op, left);
+    u64 mask = op->aux == 4 ? ~0ull : bits_mask(op->aux * 8);
+    cpu->gpr[RAX] = (cpu->gpr[RAX] & ~mask) | value;
+    return true;
+}
+
+static s64 mov_load_moffs64(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return load_moffs64(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
+}
+
+APART bool store_moffs64(struct cpu *cpu, const struct op *op)
+{
+    gva_t gva;
+
+    return linear_address(cpu, op->segment, op->imm, op->aux, ACCESS_WRITE, &gva) &&
+           store_slow(cpu, op->segment, gva, &cpu->gpr[RAX], op->aux);
 }
 
 static s64 mov_store_moffs64(struct cpu *cpu, const struct op *op, s64 left)
 {
-    gva_t gva;
-
-    if (!moffs_address(cpu, op, ACCESS_WRITE, &gva) ||
-        !store_slow(cpu, op->segment, gva, &cpu->gpr[RAX], op->aux)) {
-        return fault(cpu, op, left);
-    }
-    return next(cpu, op, left);
+    return store_moffs64(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static bool has_wide_address(const struct insn *insn)
@@ -249,13 +242,12 @@ ALWAYS_INLINE u64 exchange(void *p, u64 value, unsigned size)
     }                                                                             \
     static s64 xchg_mr_##bytes(struct cpu *cpu, const struct op *op, s64 left)    \
     {                                                                             \
-        u64 bounce;                                                               \
-        void *p = rmw_begin(cpu, op, bytes, &bounce);                             \
+        void *p = rmw_begin(cpu, op, bytes);                                      \
         if (!p) {                                                                 \
             return fault(cpu, op, left);                                          \
         }                                                                         \
         u64 old = exchange(p, reg_read(cpu, op->src, bytes), bytes);              \
-        if (!rmw_end(cpu, op, bytes, p, &bounce)) {                               \
+        if (!rmw_end(cpu, op, bytes, p)) {                                        \
             return fault(cpu, op, left);                                          \
         }                                                                         \
         reg_write(cpu, op->src, bytes, old);                                      \
@@ -440,13 +432,10 @@ bool prepare_cwd(struct cpu *cpu, const struct insn *insn, struct op *op)
 
 static s64 xlat(struct cpu *cpu, const struct op *op, s64 left)
 {
-    u64 offset = cpu->gpr[RBX] + (u8)cpu->gpr[RAX];
-    gva_t gva;
-    u8 value;
+    u64 offset = (cpu->gpr[RBX] + (u8)cpu->gpr[RAX]) & bits_mask(op->aux * 8), value;
 
-    offset &= bits_mask(op->aux * 8);
-    if (!linear_address(cpu, op->segment, offset, 1, ACCESS_READ, &gva) ||
-        !load_slow(cpu, op->segment, gva, &value, 1)) {
+    if (!linear_address(cpu, op->segment, offset, 1, ACCESS_READ, &cpu->bounce_gva) ||
+        !load(cpu, op->segment, cpu->bounce_gva, 1, &value)) {
         return fault(cpu, op, left);
     }
     reg_write(cpu, RAX * 8, 1, value);

@@ -14,7 +14,10 @@
  *  3. `left` counts the instructions that may still be executed, this one included.  It is how
  *     instructions are counted, and never lost: it goes along and comes back.
  *  4. cpu->rip is stale inside a straight line.  rIP of an op is cpu->gpr[GPR_CODE] + op->offset.
- *  5. What changes how code is fetched or decoded (mode, CS, paging, IF from 0 to 1, debug
+ *  5. No function that ends in next() has a local variable whose address it passes to a function
+ * that is not inlined: the compiler then would not make the tail call a jump, and the stack would
+ *     grow with each instruction.  Slow paths hand over values in cpu->bounce.  A test looks.
+ *  6. What changes how code is fetched or decoded (mode, CS, paging, IF from 0 to 1, debug
  *     registers) ends in leave().
  */
 #ifndef EXEC_INTERPRET_OP_H

@@ -11,13 +11,8 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-ALWAYS_INLINE u64 read_bytes(const void *p, unsigned size)
-{
-    return size == 1   ? *(const u8_alias *)p
-           : size == 2 ? *(const u16_alias *)p
-           : size == 4 ? *(const u32_alias *)p
-                       : *(const u64_alias *)p;
-}
+/* For the part of a handler that has variables whose addresses escape: see rule 5 in op.h. */
+#define APART static __attribute__((noinline))
 
 ALWAYS_INLINE u64 reg_read(struct cpu *cpu, u8 offset, unsigned size)
 {
@@ -46,10 +41,10 @@ static inline u8 reg_offset(const struct operand *operand)
     return (u8)(operand->reg * 8 + (operand->class == REG_GPR_HIGH));
 }
 
-/* op's memory operand for a read-modify-write: a pointer to the bytes in RAM, or to *bounce with
- * the bytes copied in, which rmw_end() then stores.  Everything that the store could meet has been
- * met. NULL: an exception is pending. */
-ALWAYS_INLINE void *rmw_begin(struct cpu *cpu, const struct op *op, unsigned size, u64 *bounce)
+/* op's memory operand for a read-modify-write: a pointer to the bytes in RAM, or to cpu->bounce
+ * with the bytes copied in, which rmw_end() then stores.  Everything that the store could meet has
+ * been met.  NULL: an exception is pending. */
+ALWAYS_INLINE void *rmw_begin(struct cpu *cpu, const struct op *op, unsigned size)
 {
     gva_t gva;
 
@@ -57,13 +52,12 @@ ALWAYS_INLINE void *rmw_begin(struct cpu *cpu, const struct op *op, unsigned siz
         return NULL;
     }
     void *p = tlb_write(&cpu->mmu, gva, size);
-    return likely(p) ? p : rmw_begin_slow(cpu, op->segment, gva, size, bounce);
+    return likely(p) ? p : rmw_begin_slow(cpu, op->segment, gva, size);
 }
 
-ALWAYS_INLINE bool rmw_end(struct cpu *cpu, const struct op *op, unsigned size, void *p,
-                           u64 *bounce)
+ALWAYS_INLINE bool rmw_end(struct cpu *cpu, const struct op *op, unsigned size, const void *p)
 {
-    return likely(p != bounce) || rmw_end_slow(cpu, op, size, bounce);
+    return likely(p != cpu->bounce) || rmw_end_slow(cpu, op, size);
 }
 
 #endif

@@ -72,15 +72,14 @@ ALWAYS_INLINE s64 shift_r(struct cpu *cpu, const struct op *op, s64 left, shift_
 ALWAYS_INLINE s64 shift_m(struct cpu *cpu, const struct op *op, s64 left, shift_fn *f,
                           unsigned size)
 {
-    u64 bounce;
     u16 flags = cpu->flags;
-    void *p = rmw_begin(cpu, op, size, &bounce);
+    void *p = rmw_begin(cpu, op, size);
 
     if (!p) {
         return fault(cpu, op, left);
     }
     write_bytes(p, f(cpu, read_bytes(p, size), shift_count(cpu, op), size), size);
-    if (!rmw_end(cpu, op, size, p, &bounce)) {
+    if (!rmw_end(cpu, op, size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);
     }
@@ -184,18 +183,18 @@ ALWAYS_INLINE s64 double_r(struct cpu *cpu, const struct op *op, s64 left, doubl
 
 ALWAYS_INLINE s64 double_m(struct cpu *cpu, const struct op *op, s64 left, double_fn *f)
 {
-    u64 bounce, a = 0, b = cpu->gpr[op->src >> 3];
+    u64 a = 0, b = cpu->gpr[op->src >> 3];
     u16 flags = cpu->flags;
-    void *p = op->size == 2   ? rmw_begin(cpu, op, 2, &bounce)
-              : op->size == 4 ? rmw_begin(cpu, op, 4, &bounce)
-                              : rmw_begin(cpu, op, 8, &bounce);
+    void *p = op->size == 2   ? rmw_begin(cpu, op, 2)
+              : op->size == 4 ? rmw_begin(cpu, op, 4)
+                              : rmw_begin(cpu, op, 8);
 
     if (!p) {
         return fault(cpu, op, left);
     }
     a = op->size == 2 ? read_bytes(p, 2) : op->size == 4 ? read_bytes(p, 4) : read_bytes(p, 8);
     write_bytes(p, f(cpu, a, b, shift_count(cpu, op), op->size), op->size);
-    if (!rmw_end(cpu, op, op->size, p, &bounce)) {
+    if (!rmw_end(cpu, op, op->size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);
     }

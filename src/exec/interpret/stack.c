@@ -6,24 +6,18 @@
 #include "cpu/control.h"
 #include "exec/interpret/handlers.h"
 
-static gva_t stack_offset(const struct cpu *cpu, s64 displacement)
+bool stack_store_sized(struct cpu *cpu, s64 displacement, unsigned size, u64 value)
 {
-    return (cpu->gpr[RSP] + (u64)displacement) & cpu->stack_mask;
+    return size == 2   ? stack_store(cpu, displacement, 2, value)
+           : size == 4 ? stack_store(cpu, displacement, 4, value)
+                       : stack_store(cpu, displacement, 8, value);
 }
 
-bool stack_store_legacy(struct cpu *cpu, s64 displacement, unsigned size, u64 value)
+bool stack_load_sized(struct cpu *cpu, s64 displacement, unsigned size, u64 *value)
 {
-    gva_t gva;
-    return linear_address(cpu, SEG_SS, stack_offset(cpu, displacement), size, ACCESS_WRITE, &gva) &&
-           store_slow(cpu, SEG_SS, gva, &value, size);
-}
-
-bool stack_load_legacy(struct cpu *cpu, s64 displacement, unsigned size, u64 *value)
-{
-    gva_t gva;
-    *value = 0;
-    return linear_address(cpu, SEG_SS, stack_offset(cpu, displacement), size, ACCESS_READ, &gva) &&
-           load_slow(cpu, SEG_SS, gva, value, size);
+    return size == 2   ? stack_load(cpu, displacement, 2, value)
+           : size == 4 ? stack_load(cpu, displacement, 4, value)
+                       : stack_load(cpu, displacement, 8, value);
 }
 
 /* ------------------------------------------------------------------ PUSH */
@@ -130,7 +124,7 @@ bool prepare_pop(struct cpu *cpu, const struct insn *insn, struct op *op)
 static s64 pusha(struct cpu *cpu, const struct op *op, s64 left)
 {
     for (int reg = RAX; reg <= RDI; reg++) {
-        if (!stack_store_legacy(cpu, -(reg + 1) * (s64)op->size, op->size, cpu->gpr[reg])) {
+        if (!stack_store_sized(cpu, -(reg + 1) * (s64)op->size, op->size, cpu->gpr[reg])) {
             return fault(cpu, op, left);
         }
     }
@@ -146,23 +140,28 @@ bool prepare_pusha(struct cpu *cpu, const struct insn *insn, struct op *op)
     return true;
 }
 
-static s64 popa(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_popa(struct cpu *cpu, const struct op *op)
 {
     u64 values[8];
 
     for (int i = 0; i < 8; i++) {
-        if (!stack_load_legacy(cpu, i * (s64)op->size, op->size, &values[i])) {
-            return fault(cpu, op, left);
+        if (!stack_load_sized(cpu, i * (s64)op->size, op->size, &values[i])) {
+            return false;
         }
     }
     stack_add(cpu, 8 * (s64)op->size);
-    for (int i = 0; i < 8; i++) {
-        unsigned reg = RDI - (unsigned)i;
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned reg = RDI - i;
         if (reg != RSP) {
             cpu->gpr[reg] = op->size == 2 ? (cpu->gpr[reg] & ~0xffffull) | values[i] : values[i];
         }
     }
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 popa(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_popa(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 bool prepare_popa(struct cpu *cpu, const struct insn *insn, struct op *op)
@@ -175,16 +174,21 @@ bool prepare_popa(struct cpu *cpu, const struct insn *insn, struct op *op)
 
 /* ------------------------------------------------------------------ PUSHF, POPF */
 
-static s64 pushf(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_pushf(struct cpu *cpu, const struct op *op)
 {
     u64 image;
 
-    if (!control_pushf(cpu, op->size, &image) || !(op->size == 8   ? stack_push(cpu, 8, image)
-                                                   : op->size == 4 ? stack_push(cpu, 4, image)
-                                                                   : stack_push(cpu, 2, image))) {
-        return fault(cpu, op, left);
+    if (!control_pushf(cpu, op->size, &image) ||
+        !stack_store_sized(cpu, -(s64)op->size, op->size, image)) {
+        return false;
     }
-    return next(cpu, op, left);
+    stack_add(cpu, -(s64)op->size);
+    return true;
+}
+
+static s64 pushf(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_pushf(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 bool prepare_pushf(struct cpu *cpu, const struct insn *insn, struct op *op)
@@ -223,36 +227,34 @@ bool prepare_popf(struct cpu *cpu, const struct insn *insn, struct op *op)
 
 /* imm is the size of the frame's locals, aux the nesting level (0 to 31).  Everything is stored
  * before a register changes; the last store that could fault is at the final rSP. */
-static s64 enter(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_enter(struct cpu *cpu, const struct op *op)
 {
     s64 size = op->size, at = -size;
-    u64 frame = cpu->gpr[RSP] - (u64)size;
+    u64 frame = cpu->gpr[RSP] - (u64)size, value;
     gva_t gva;
+    void *hva;
 
-    if (!(cpu->code_mode == INSN_MODE_64 ? stack_store(cpu, at, 8, cpu->gpr[RBP])
-                                         : stack_store_legacy(cpu, at, op->size, cpu->gpr[RBP]))) {
-        return fault(cpu, op, left);
+    if (!stack_store_sized(cpu, at, op->size, cpu->gpr[RBP])) {
+        return false;
     }
     for (s64 level = 1; level < op->aux; level++) {
-        u64 value = 0, from = (cpu->gpr[RBP] - (u64)(level * size)) & cpu->stack_mask;
+        s64 from = (s64)(cpu->gpr[RBP] - (u64)(level * size) - cpu->gpr[RSP]);
         at -= size;
-        if (!linear_address(cpu, SEG_SS, from, op->size, ACCESS_READ, &gva) ||
-            !load_slow(cpu, SEG_SS, gva, &value, op->size) ||
-            !stack_store_legacy(cpu, at, op->size, value)) {
-            return fault(cpu, op, left);
+        if (!stack_load_sized(cpu, from, op->size, &value) ||
+            !stack_store_sized(cpu, at, op->size, value)) {
+            return false;
         }
     }
     if (op->aux) {
         at -= size;
-        if (!stack_store_legacy(cpu, at, op->size, frame)) {
-            return fault(cpu, op, left);
+        if (!stack_store_sized(cpu, at, op->size, frame)) {
+            return false;
         }
     }
     at -= (s64)op->imm;
-    void *hva;
-    if (!linear_address(cpu, SEG_SS, stack_offset(cpu, at), op->size, ACCESS_WRITE, &gva) ||
+    if (!stack_address(cpu, at, op->size, ACCESS_WRITE, &gva) ||
         !probe_slow(cpu, SEG_SS, gva, op->size, &hva)) {
-        return fault(cpu, op, left);
+        return false;
     }
     stack_add(cpu, at);
     if (op->size == 2) {
@@ -260,7 +262,12 @@ static s64 enter(struct cpu *cpu, const struct op *op, s64 left)
     } else {
         cpu->gpr[RBP] = op->size == 4 ? (u32)frame : frame;
     }
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 enter(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_enter(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 bool prepare_enter(struct cpu *cpu, const struct insn *insn, struct op *op)
@@ -275,40 +282,40 @@ bool prepare_enter(struct cpu *cpu, const struct insn *insn, struct op *op)
 static s64 leave_8(struct cpu *cpu, const struct op *op, s64 left)
 {
     u64 value;
-    gva_t gva = cpu->gpr[RBP];
-    const u64_alias *p = tlb_read(&cpu->mmu, gva, 8);
 
-    if (likely(p)) {
-        value = *p;
-    } else if (!load_slow(cpu, SEG_SS, gva, &value, 8)) {
+    if (!load(cpu, SEG_SS, cpu->gpr[RBP], 8, &value)) {
         return fault(cpu, op, left);
     }
-    cpu->gpr[RSP] = gva + 8;
+    cpu->gpr[RSP] = cpu->gpr[RBP] + 8;
     cpu->gpr[RBP] = value;
     return next(cpu, op, left);
 }
 
-static s64 leave_legacy(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_leave(struct cpu *cpu, const struct op *op)
 {
-    u64 value = 0, from = cpu->gpr[RBP] & cpu->stack_mask;
-    gva_t gva;
+    s64 from = (s64)(cpu->gpr[RBP] - cpu->gpr[RSP]);
+    u64 value;
 
-    if (!linear_address(cpu, SEG_SS, from, op->size, ACCESS_READ, &gva) ||
-        !load_slow(cpu, SEG_SS, gva, &value, op->size)) {
-        return fault(cpu, op, left);
+    if (!stack_load_sized(cpu, from, op->size, &value)) {
+        return false;
     }
-    stack_set_pointer(cpu, from + op->size);
+    stack_add(cpu, from + op->size);
     if (op->size == 2) {
         reg_write(cpu, RBP * 8, 2, value);
     } else {
         cpu->gpr[RBP] = value;
     }
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 leave_sized(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_leave(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 bool prepare_leave(struct cpu *cpu, const struct insn *insn, struct op *op)
 {
     (void)cpu;
-    op->fn = insn->operand_size == 8 ? leave_8 : leave_legacy;
+    op->fn = insn->operand_size == 8 ? leave_8 : leave_sized;
     return true;
 }

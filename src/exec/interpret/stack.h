@@ -4,10 +4,6 @@
 
 #include "exec/interpret/operand.h"
 
-/* Of other modes: stack.c.  displacement is from rSP. */
-bool stack_store_legacy(struct cpu *cpu, s64 displacement, unsigned size, u64 value);
-bool stack_load_legacy(struct cpu *cpu, s64 displacement, unsigned size, u64 *value);
-
 static inline void stack_set_pointer(struct cpu *cpu, u64 rsp)
 {
     cpu->gpr[RSP] = (cpu->gpr[RSP] & ~cpu->stack_mask) | (rsp & cpu->stack_mask);
@@ -22,36 +18,36 @@ static inline void stack_add(struct cpu *cpu, s64 bytes)
     }
 }
 
+/* The linear address of rSP + displacement. */
+ALWAYS_INLINE bool stack_address(struct cpu *cpu, s64 displacement, unsigned size, unsigned access,
+                                 gva_t *gva)
+{
+    *gva = cpu->gpr[RSP] + (u64)displacement;
+    if (likely(cpu->code_mode == INSN_MODE_64)) {
+        return true;
+    }
+    if (!linear_address(cpu, SEG_SS, *gva & cpu->stack_mask, size, access, &cpu->bounce_gva)) {
+        return false;
+    }
+    *gva = cpu->bounce_gva;
+    return true;
+}
+
 /* Store at rSP + displacement, leaving rSP as it is. */
 ALWAYS_INLINE bool stack_store(struct cpu *cpu, s64 displacement, unsigned size, u64 value)
 {
-    if (unlikely(cpu->code_mode != INSN_MODE_64)) {
-        return stack_store_legacy(cpu, displacement, size, value);
-    }
-    gva_t gva = cpu->gpr[RSP] + (u64)displacement;
-    void *p = tlb_write(&cpu->mmu, gva, size);
-    if (unlikely(!p)) {
-        return store_slow(cpu, SEG_SS, gva, &value, size);
-    }
-    write_bytes(p, value, size);
-    return true;
+    gva_t gva;
+
+    return stack_address(cpu, displacement, size, ACCESS_WRITE, &gva) &&
+           store(cpu, SEG_SS, gva, size, value);
 }
 
 ALWAYS_INLINE bool stack_load(struct cpu *cpu, s64 displacement, unsigned size, u64 *value)
 {
-    if (unlikely(cpu->code_mode != INSN_MODE_64)) {
-        return stack_load_legacy(cpu, displacement, size, value);
-    }
-    gva_t gva = cpu->gpr[RSP] + (u64)displacement;
-    const void *p = tlb_read(&cpu->mmu, gva, size);
-    if (unlikely(!p)) {
-        *value = 0;
-        return load_slow(cpu, SEG_SS, gva, value, size);
-    }
-    *value = size == 2   ? *(const u16_alias *)p
-             : size == 4 ? *(const u32_alias *)p
-                         : *(const u64_alias *)p;
-    return true;
+    gva_t gva;
+
+    return stack_address(cpu, displacement, size, ACCESS_READ, &gva) &&
+           load(cpu, SEG_SS, gva, size, value);
 }
 
 ALWAYS_INLINE bool stack_push(struct cpu *cpu, unsigned size, u64 value)
@@ -71,5 +67,9 @@ ALWAYS_INLINE bool stack_pop(struct cpu *cpu, unsigned size, u64 *value)
     stack_add(cpu, size);
     return true;
 }
+
+/* The same where the size (2, 4 or 8) is not known when this is compiled. */
+bool stack_store_sized(struct cpu *cpu, s64 displacement, unsigned size, u64 value);
+bool stack_load_sized(struct cpu *cpu, s64 displacement, unsigned size, u64 *value);
 
 #endif

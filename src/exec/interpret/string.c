@@ -41,16 +41,8 @@ static void count_down(struct cpu *cpu, const struct op *op, u64 elements)
     cpu->gpr[RCX] = op->aux == 2 ? (cpu->gpr[RCX] & ~mask) | value : value;
 }
 
-static u64 read_element(const void *p, unsigned size)
-{
-    return size == 1   ? read_bytes(p, 1)
-           : size == 2 ? read_bytes(p, 2)
-           : size == 4 ? read_bytes(p, 4)
-                       : read_bytes(p, 8);
-}
-
-static bool load_at(struct cpu *cpu, const struct op *op, unsigned segment, unsigned reg,
-                    u64 *value)
+ALWAYS_INLINE bool load_at(struct cpu *cpu, const struct op *op, unsigned segment, unsigned reg,
+                           u64 *value)
 {
     gva_t gva;
 
@@ -58,16 +50,13 @@ static bool load_at(struct cpu *cpu, const struct op *op, unsigned segment, unsi
                         &gva)) {
         return false;
     }
-    const void *p = tlb_read(&cpu->mmu, gva, op->size);
-    if (likely(p)) {
-        *value = read_element(p, op->size);
-        return true;
-    }
-    *value = 0;
-    return load_slow(cpu, segment, gva, value, op->size);
+    return op->size == 1   ? load(cpu, segment, gva, 1, value)
+           : op->size == 2 ? load(cpu, segment, gva, 2, value)
+           : op->size == 4 ? load(cpu, segment, gva, 4, value)
+                           : load(cpu, segment, gva, 8, value);
 }
 
-static bool store_at(struct cpu *cpu, const struct op *op, u64 value)
+ALWAYS_INLINE bool store_at(struct cpu *cpu, const struct op *op, u64 value)
 {
     gva_t gva;
 
@@ -75,25 +64,10 @@ static bool store_at(struct cpu *cpu, const struct op *op, u64 value)
                         &gva)) {
         return false;
     }
-    void *p = tlb_write(&cpu->mmu, gva, op->size);
-    if (likely(p)) {
-        switch (op->size) {
-        case 1:
-            write_bytes(p, value, 1);
-            break;
-        case 2:
-            write_bytes(p, value, 2);
-            break;
-        case 4:
-            write_bytes(p, value, 4);
-            break;
-        default:
-            write_bytes(p, value, 8);
-            break;
-        }
-        return true;
-    }
-    return store_slow(cpu, SEG_ES, gva, &value, op->size);
+    return op->size == 1   ? store(cpu, SEG_ES, gva, 1, value)
+           : op->size == 2 ? store(cpu, SEG_ES, gva, 2, value)
+           : op->size == 4 ? store(cpu, SEG_ES, gva, 4, value)
+                           : store(cpu, SEG_ES, gva, 8, value);
 }
 
 /* ------------------------------------------------------------------ one element */
@@ -101,7 +75,7 @@ static bool store_at(struct cpu *cpu, const struct op *op, u64 value)
 /* Performs one element; false: an exception is pending and nothing has changed. */
 typedef bool element_fn(struct cpu *cpu, const struct op *op);
 
-static bool movs(struct cpu *cpu, const struct op *op)
+APART bool movs(struct cpu *cpu, const struct op *op)
 {
     u64 value;
 
@@ -113,7 +87,7 @@ static bool movs(struct cpu *cpu, const struct op *op)
     return true;
 }
 
-static bool stos(struct cpu *cpu, const struct op *op)
+APART bool stos(struct cpu *cpu, const struct op *op)
 {
     if (!store_at(cpu, op, cpu->gpr[RAX])) {
         return false;
@@ -122,7 +96,7 @@ static bool stos(struct cpu *cpu, const struct op *op)
     return true;
 }
 
-static bool lods(struct cpu *cpu, const struct op *op)
+APART bool lods(struct cpu *cpu, const struct op *op)
 {
     u64 value;
 
@@ -147,7 +121,7 @@ static u16 compare(u64 a, u64 b, unsigned size)
                        : COMPARE(u64, a, b);
 }
 
-static bool cmps(struct cpu *cpu, const struct op *op)
+APART bool cmps(struct cpu *cpu, const struct op *op)
 {
     u64 a, b;
 
@@ -160,7 +134,7 @@ static bool cmps(struct cpu *cpu, const struct op *op)
     return true;
 }
 
-static bool scas(struct cpu *cpu, const struct op *op)
+APART bool scas(struct cpu *cpu, const struct op *op)
 {
     u64 b;
 
@@ -231,7 +205,7 @@ static void fill(u8 *p, u64 value, unsigned size, u64 elements)
 /* Each returns how many elements it has done: 0 where it must be done by element. */
 typedef u64 piece_fn(struct cpu *cpu, const struct op *op, u64 count);
 
-static u64 stos_piece(struct cpu *cpu, const struct op *op, u64 count)
+APART u64 stos_piece(struct cpu *cpu, const struct op *op, u64 count)
 {
     u64 room;
     u8 *p = piece_at(cpu, op, SEG_ES, RDI, ACCESS_WRITE, &room);
@@ -244,7 +218,7 @@ static u64 stos_piece(struct cpu *cpu, const struct op *op, u64 count)
     return elements;
 }
 
-static u64 movs_piece(struct cpu *cpu, const struct op *op, u64 count)
+APART u64 movs_piece(struct cpu *cpu, const struct op *op, u64 count)
 {
     u64 from_room, to_room;
     const u8 *from = piece_at(cpu, op, op->segment, RSI, ACCESS_READ, &from_room);

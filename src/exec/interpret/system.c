@@ -73,15 +73,20 @@ bool prepare_mov_cr(struct cpu *cpu, const struct insn *insn, struct op *op)
     return true;
 }
 
-static s64 mov_from_dr(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_mov_from_dr(struct cpu *cpu, const struct op *op)
 {
     u64 value;
 
     if (!is_privileged(cpu) || !control_read_dr(cpu, op->aux, &value)) {
-        return fault(cpu, op, left);
+        return false;
     }
     cpu->gpr[op->dst >> 3] = cpu->code_mode == INSN_MODE_64 ? value : (u32)value;
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 mov_from_dr(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_mov_from_dr(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static s64 mov_to_dr(struct cpu *cpu, const struct op *op, s64 left)
@@ -114,7 +119,7 @@ static bool umip_allows(struct cpu *cpu)
     return cpu->cpl == 0 || !(cpu->mmu.paging.cr4 & CR4_UMIP) || cpu_raise_gp0(cpu);
 }
 
-static s64 store_table(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_store_table(struct cpu *cpu, const struct op *op)
 {
     const struct table_register *table = op->aux ? &cpu->idtr : &cpu->gdtr;
     unsigned size = cpu->code_mode == INSN_MODE_64 ? 10 : 6;
@@ -125,12 +130,17 @@ static s64 store_table(struct cpu *cpu, const struct op *op, s64 left)
     memcpy(bytes + 2, &table->base, 8);
     if (!umip_allows(cpu) || !op_address(cpu, op, size, ACCESS_WRITE, &gva) ||
         !store_slow(cpu, op->segment, gva, bytes, size)) {
-        return fault(cpu, op, left);
+        return false;
     }
-    return next(cpu, op, left);
+    return true;
 }
 
-static s64 load_table(struct cpu *cpu, const struct op *op, s64 left)
+static s64 store_table(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_store_table(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
+}
+
+APART bool do_load_table(struct cpu *cpu, const struct op *op)
 {
     struct table_register *table = op->aux ? &cpu->idtr : &cpu->gdtr;
     unsigned size = cpu->code_mode == INSN_MODE_64 ? 10 : 6;
@@ -140,16 +150,21 @@ static s64 load_table(struct cpu *cpu, const struct op *op, s64 left)
 
     if (!is_privileged(cpu) || !op_address(cpu, op, size, ACCESS_READ, &gva) ||
         !load_slow(cpu, op->segment, gva, bytes, size)) {
-        return fault(cpu, op, left);
+        return false;
     }
     memcpy(&base, bytes + 2, 8);
     if (cpu->code_mode == INSN_MODE_64 && bits_sign_extend(base, 48) != base) {
         cpu_raise_gp0(cpu);
-        return fault(cpu, op, left);
+        return false;
     }
     memcpy(&table->limit, bytes, 2);
     table->base = op->size == 2 ? base & 0xffffff : base;
-    return leave(cpu, op, left);
+    return true;
+}
+
+static s64 load_table(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_load_table(cpu, op) ? leave(cpu, op, left) : fault(cpu, op, left);
 }
 
 bool prepare_descriptor_table(struct cpu *cpu, const struct insn *insn, struct op *op)
@@ -164,7 +179,7 @@ bool prepare_descriptor_table(struct cpu *cpu, const struct insn *insn, struct o
  */
 
 /* The r/m16 operand: aux is set for memory, src is the register. */
-static bool load_word(struct cpu *cpu, const struct op *op, u64 *value)
+ALWAYS_INLINE bool load_word(struct cpu *cpu, const struct op *op, u64 *value)
 {
     if (op->aux) {
         return op_load(cpu, op, 2, value);
@@ -239,37 +254,37 @@ static void set_zero_flag(struct cpu *cpu, bool zero)
     cpu->flags = (u16)((cpu->flags & ~AX_ZF) | (zero ? AX_ZF : 0));
 }
 
-ALWAYS_INLINE s64 verify(struct cpu *cpu, const struct op *op, s64 left, bool for_write)
+APART bool do_verify(struct cpu *cpu, const struct op *op, bool for_write)
 {
     u64 value;
     bool ok;
 
     if (!load_word(cpu, op, &value) || !segment_verify(cpu, (u16)value, for_write, &ok)) {
-        return fault(cpu, op, left);
+        return false;
     }
     set_zero_flag(cpu, ok);
-    return next(cpu, op, left);
+    return true;
 }
 
 static s64 verr(struct cpu *cpu, const struct op *op, s64 left)
 {
-    return verify(cpu, op, left, false);
+    return do_verify(cpu, op, false) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static s64 verw(struct cpu *cpu, const struct op *op, s64 left)
 {
-    return verify(cpu, op, left, true);
+    return do_verify(cpu, op, true) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
-ALWAYS_INLINE s64 descriptor_part(struct cpu *cpu, const struct op *op, s64 left,
-                                  bool (*part)(struct cpu *, u16, u32 *, bool *))
+APART bool descriptor_part(struct cpu *cpu, const struct op *op,
+                           bool (*part)(struct cpu *, u16, u32 *, bool *))
 {
     u64 value;
     u32 result = 0;
     bool ok;
 
     if (!load_word(cpu, op, &value) || !part(cpu, (u16)value, &result, &ok)) {
-        return fault(cpu, op, left);
+        return false;
     }
     if (ok && op->size == 2) {
         reg_write(cpu, op->dst, 2, result);
@@ -277,17 +292,17 @@ ALWAYS_INLINE s64 descriptor_part(struct cpu *cpu, const struct op *op, s64 left
         cpu->gpr[op->dst >> 3] = result;
     }
     set_zero_flag(cpu, ok);
-    return next(cpu, op, left);
+    return true;
 }
 
 static s64 lar(struct cpu *cpu, const struct op *op, s64 left)
 {
-    return descriptor_part(cpu, op, left, segment_lar);
+    return descriptor_part(cpu, op, segment_lar) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static s64 lsl(struct cpu *cpu, const struct op *op, s64 left)
 {
-    return descriptor_part(cpu, op, left, segment_lsl);
+    return descriptor_part(cpu, op, segment_lsl) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 /* dst is the register with the RPL to have at least. */
@@ -338,7 +353,7 @@ bool prepare_selector(struct cpu *cpu, const struct insn *insn, struct op *op)
 /* ------------------------------------------------------------------ without operands in the table
  */
 
-static s64 cpuid(struct cpu *cpu, const struct op *op, s64 left)
+APART void do_cpuid(struct cpu *cpu)
 {
     u32 out[4];
 
@@ -347,19 +362,29 @@ static s64 cpuid(struct cpu *cpu, const struct op *op, s64 left)
     cpu->gpr[RBX] = out[CPUID_EBX];
     cpu->gpr[RCX] = out[CPUID_ECX];
     cpu->gpr[RDX] = out[CPUID_EDX];
+}
+
+static s64 cpuid(struct cpu *cpu, const struct op *op, s64 left)
+{
+    do_cpuid(cpu);
     return next(cpu, op, left);
+}
+
+APART bool do_rdmsr(struct cpu *cpu)
+{
+    u64 value;
+
+    if (!is_privileged(cpu) || !cpu_rdmsr(cpu, (u32)cpu->gpr[RCX], &value)) {
+        return false;
+    }
+    set_pair(cpu, value);
+    return true;
 }
 
 static s64 rdmsr(struct cpu *cpu, const struct op *op, s64 left)
 {
-    u64 value;
-
     set_icount(cpu, left);
-    if (!is_privileged(cpu) || !cpu_rdmsr(cpu, (u32)cpu->gpr[RCX], &value)) {
-        return fault(cpu, op, left);
-    }
-    set_pair(cpu, value);
-    return next(cpu, op, left);
+    return do_rdmsr(cpu) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static s64 wrmsr(struct cpu *cpu, const struct op *op, s64 left)
@@ -498,7 +523,7 @@ static s64 invlpg(struct cpu *cpu, const struct op *op, s64 left)
     return leave(cpu, op, left);
 }
 
-static s64 invpcid(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_invpcid(struct cpu *cpu, const struct op *op)
 {
     u64 descriptor[2];
     gva_t gva;
@@ -506,9 +531,14 @@ static s64 invpcid(struct cpu *cpu, const struct op *op, s64 left)
     if (!is_privileged(cpu) || !op_address(cpu, op, 16, ACCESS_READ, &gva) ||
         !load_slow(cpu, op->segment, gva, descriptor, 16) ||
         !control_invpcid(cpu, cpu->gpr[op->dst >> 3], descriptor[0], descriptor[1])) {
-        return fault(cpu, op, left);
+        return false;
     }
-    return leave(cpu, op, left);
+    return true;
+}
+
+static s64 invpcid(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_invpcid(cpu, op) ? leave(cpu, op, left) : fault(cpu, op, left);
 }
 
 static s64 hypercall(struct cpu *cpu, const struct op *op, s64 left)
