@@ -21,6 +21,7 @@ void mmu_init(struct mmu *mmu, const struct mem *mem, const struct mmu_ops *ops,
 
 void mmu_flush(struct mmu *mmu)
 {
+    mmu->epoch++;
     if (mmu->generation < TLB_GENERATION_MAX) {
         mmu->generation++;
         return;
@@ -31,6 +32,7 @@ void mmu_flush(struct mmu *mmu)
 
 void mmu_flush_page(struct mmu *mmu, gva_t gva)
 {
+    mmu->epoch++;
     for (unsigned set = 0; set < TLB_SETS; set++) {
         struct tlb_entry *e = &mmu->sets[set][(gva >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
         *e = (struct tlb_entry){0};

@@ -52,6 +52,7 @@ struct mmu {
         u32 error;
     } fault;
     u64 tlb_misses;
+    u64 epoch; /* raised by every flush */
     struct tlb_entry sets[TLB_SETS][TLB_ENTRIES];
 };
 
