@@ -58,8 +58,10 @@ static void on_continue(int number)
 {
     int saved_errno = errno;
     (void)number;
-    /* In the background it is the shell's; tcsetattr() would stop us. */
-    if (terminal.active && tcgetpgrp(terminal.fd) == getpgrp()) {
+    /* In the background it is the shell's; tcsetattr() would stop us.  Where it is not our
+     * controlling terminal, there is no background (-1). */
+    pid_t foreground = tcgetpgrp(terminal.fd);
+    if (terminal.active && (foreground == -1 || foreground == getpgrp())) {
         apply(&terminal.raw);
     }
     errno = saved_errno;

@@ -98,7 +98,8 @@ class Machine:
     def command(self, line, timeout=COMMAND_TIME):
         """Types a command in the guest's shell; returns what it printed, once there is a prompt."""
         self.send(line + "\n")
-        self.expect(re.escape(line[-20:]) + r"\n", timeout)
+        # The shell's echo of a long line has line ends of its own.
+        self.expect("\n?".join(map(re.escape, line[-20:])) + r"\n", timeout)
         start = self.seen
         self.expect("^" + PROMPT, timeout)
         return self.text[start:self.seen - len(PROMPT)]
