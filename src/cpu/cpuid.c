@@ -270,7 +270,9 @@ static void leaf_basic(struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
         break;
     case 0x07:
         if (subleaf == 0) {
-            set(out, 0, OURS_7B | (host_features(cpu)->leaf7_ebx & HOST_7B), OURS_7C, OURS_7D);
+            set(out, 2, OURS_7B | (host_features(cpu)->leaf7_ebx & HOST_7B), OURS_7C, OURS_7D);
+        } else if (subleaf == 2) {
+            set(out, 0, 0, 0, CPUID_72D_BHI_CTRL);
         }
         break;
     case 0x0b:

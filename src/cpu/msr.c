@@ -23,8 +23,9 @@ enum { MTRR_PAIRS = 8, FIXED_MTRRS = 11 };
 #define PLATFORM_RATIO 8 /* shift of the TSC's ratio to 100 MHz in PLATFORM_INFO */
 
 /* No instruction of the guest is executed speculatively in a way that it could observe: the
- * interpreter does one at a time.  IBRS_ALL lets Linux do without retpolines, PBRSB_NO and
- * BHI_NO without what it would then do instead. */
+ * interpreter does one at a time.  IBRS_ALL lets Linux do without retpolines, and PBRSB_NO
+ * without what it would then do instead.  BHI_NO is not enough for Linux: it clears the branch
+ * history in a loop at each system call, unless there is SPEC_CTRL's BHI_DIS_S (CPUID 7.2). */
 #define ARCH_CAPABILITIES                                                                   \
     (ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_SKIP_L1DFL_VMENTRY | ARCH_CAP_SSB_NO | \
      ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO | ARCH_CAP_SBDR_SSDP_NO |  \
@@ -261,7 +262,7 @@ static const struct msr msrs[] = {
     {ONE(MSR_EBL_CR_POWERON), constant_read, ignored_write, 0, 0},
     {ONE(MSR_IA32_TSC_ADJUST), field_read, tsc_adjust_write, MSR(tsc_adjust), 0},
     {ONE(MSR_IA32_SPEC_CTRL), field_read, field_write, MSR(spec_ctrl),
-     SPEC_CTRL_IBRS | SPEC_CTRL_STIBP},
+     SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_BHI_DIS_S},
     {ONE(MSR_IA32_PRED_CMD), NULL, checked_write, 0, PRED_CMD_IBPB},
     {ONE(MSR_IA32_BIOS_UPDT_TRIG), NULL, ignored_write, 0, 0},
     {ONE(MSR_IA32_BIOS_SIGN_ID), field_read, field_write, MSR(bios_sign_id), ~0ull},

@@ -91,6 +91,9 @@ enum {
 #define CPUID_7D_SPEC_CTRL  (1u << 26)
 #define CPUID_7D_ARCH_CAP   (1u << 29)
 
+/* Leaf 7, subleaf 2: EDX */
+#define CPUID_72D_BHI_CTRL (1u << 4)
+
 /* Leaf 0xd, subleaf 1: EAX */
 #define CPUID_DA_XSAVEOPT (1u << 0)
 #define CPUID_DA_XSAVEC   (1u << 1)

@@ -64,9 +64,10 @@
 #define MSR_BIOS_SIGN_ID_VALUE (1ull << 32)
 
 /* IA32_SPEC_CTRL, IA32_PRED_CMD */
-#define SPEC_CTRL_IBRS  (1ull << 0)
-#define SPEC_CTRL_STIBP (1ull << 1)
-#define PRED_CMD_IBPB   (1ull << 0)
+#define SPEC_CTRL_IBRS      (1ull << 0)
+#define SPEC_CTRL_STIBP     (1ull << 1)
+#define SPEC_CTRL_BHI_DIS_S (1ull << 10)
+#define PRED_CMD_IBPB       (1ull << 0)
 
 /* IA32_ARCH_CAPABILITIES */
 #define ARCH_CAP_RDCL_NO            (1ull << 0)

@@ -8,6 +8,7 @@
 #include <linux/mman.h>
 
 #include "base/format.h"
+#include "cpu/msr.h"
 #include "exec/interpret/access.h"
 #include "vm/cpu_process.h"
 #include "vm/cpu_syscall.h"
@@ -113,6 +114,10 @@ static void cpu_init(struct vcpu_process *p)
     vcpu_trace_init(p);
     exec_init(cpu, p->vm->exec + p->index * p->vm->exec_bytes);
     cpu_reset(cpu);
+    msr_set_firmware_state(cpu); /* there is no firmware that would do it */
+    if (p->index == 0) {
+        lapic_set_virtual_wire(cpu);
+    }
     cpu->activity = p->index == 0 ? ACTIVITY_RUNNING : ACTIVITY_WAIT_FOR_SIPI;
 }
 
