@@ -51,8 +51,8 @@ class Shell(unittest.TestCase):
         self.assertEqual(answer.strip(), "%.15g" % total)
 
     def check_job_control(self, machine):
-        machine.send("sleep 1000\n")
-        machine.expect("sleep 1000\n")
+        machine.send("sh -c 'echo be''gun; sleep 1000'\n")
+        machine.expect("^begun$")
         machine.send("\x03")
         machine.expect("^" + harness.PROMPT)
         answer = machine.command("echo alive $((6 * 7))")
