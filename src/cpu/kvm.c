@@ -44,25 +44,6 @@ struct wall_clock { /* pvclock_wall_clock */
 };
 _Static_assert(sizeof(struct wall_clock) == 12, "pvclock ABI");
 
-/* A store by the hypervisor: as any other, it ends the life of code decoded from there. */
-static bool store(struct cpu *cpu, gpa_t gpa, const void *data, unsigned size)
-{
-    struct mmu *mmu = &cpu->mmu;
-
-    if (!mem_write(mmu->mem, gpa, data, size)) {
-        return false;
-    }
-    if (mmu->mem->page_flags && mmu->ops && mmu->ops->code_written) {
-        s64 first = mem_offset(mmu->mem, gpa) >> PAGE_SHIFT;
-        s64 last = mem_offset(mmu->mem, gpa + size - 1) >> PAGE_SHIFT;
-
-        if ((mmu->mem->page_flags[first] | mmu->mem->page_flags[last]) & MEM_PAGE_CODE) {
-            mmu->ops->code_written(mmu->context, gpa, size);
-        }
-    }
-    return true;
-}
-
 /* The guest may read at any time: an odd version, the rest, the next even version. */
 static void publish(struct cpu *cpu, gpa_t gpa, void *structure, unsigned size)
 {
@@ -72,15 +53,15 @@ static void publish(struct cpu *cpu, gpa_t gpa, void *structure, unsigned size)
         return; /* not RAM: the guest's mistake, which KVM ignores too */
     }
     version = (version | 1) + 2;
-    if (!store(cpu, gpa, &version, sizeof(version))) {
+    if (!mem_write(cpu->mmu.mem, gpa, &version, sizeof(version))) {
         return;
     }
     atomic_thread_fence(memory_order_seq_cst);
     memcpy(structure, &version, sizeof(version));
-    store(cpu, gpa, structure, size);
+    mem_write(cpu->mmu.mem, gpa, structure, size);
     atomic_thread_fence(memory_order_seq_cst);
     version++;
-    store(cpu, gpa, &version, sizeof(version));
+    mem_write(cpu->mmu.mem, gpa, &version, sizeof(version));
 }
 
 /* ns per tick as a 32-bit fraction and a shift of the ticks.  The factor is 32.32: below 1 GHz its

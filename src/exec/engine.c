@@ -9,6 +9,7 @@
 #include "base/string.h"
 #include "cpu/clock.h"
 #include "cpu/fpu.h"
+#include "exec/interpret/coherence.h"
 #include "exec/interpret/interpret.h"
 
 const struct engine engines[] = {
@@ -106,7 +107,9 @@ static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit
 enum cpu_exit cpu_run(struct cpu *cpu, const struct engine *engine, u64 icount_limit)
 {
     fpu_enter(cpu);
+    coherence_enter(cpu);
     enum cpu_exit exit = run(cpu, engine, icount_limit);
+    coherence_leave(cpu);
     fpu_leave(cpu);
     return exit;
 }

@@ -38,6 +38,18 @@ bool mem_read(const struct mem *m, gpa_t gpa, void *buffer, u64 size)
     return true;
 }
 
+static void drop_code(const struct mem *m, gpa_t gpa, u64 size)
+{
+    bool has_code = false;
+
+    for (gpa_t page = gpa & PAGE_MASK; page < gpa + size; page += PAGE_SIZE) {
+        has_code = has_code || mem_has_code(m, page);
+    }
+    for (unsigned i = 0; has_code && i < m->cpu_count; i++) {
+        atomic_store(&m->coherence[i].stale, 1);
+    }
+}
+
 bool mem_write(const struct mem *m, gpa_t gpa, const void *buffer, u64 size)
 {
     u8 *to = mem_range(m, gpa, size);
@@ -49,5 +61,8 @@ bool mem_write(const struct mem *m, gpa_t gpa, const void *buffer, u64 size)
         return false;
     }
     memcpy(to, buffer, size);
+    if (m->coherence) {
+        drop_code(m, gpa, size);
+    }
     return true;
 }

@@ -13,6 +13,8 @@
 #ifndef MEM_MEM_H
 #define MEM_MEM_H
 
+#include <stdatomic.h>
+
 #include "base/types.h"
 
 #define MEM_LOW_MAX    0xc0000000ull
@@ -20,15 +22,22 @@
 #define MEM_VGA_START  0xa0000ull
 #define MEM_VGA_END    0xc0000ull
 
-/* Bits of struct mem's page_flags. */
-enum {
-    MEM_PAGE_CODE = 1 << 0, /* a vCPU holds decoded instructions of this page: stores are watched */
-};
+/*
+ * What one vCPU and the others tell each other about code that it holds decoded; the protocol is in
+ * exec/interpret/coherence.h.
+ */
+struct mem_coherence {
+    _Atomic u32 inside;          /* it may store into RAM now */
+    _Atomic u32 asked, answered; /* requests to forget its write permissions, counted */
+    _Atomic u32 stale;           /* others have changed code: drop everything decoded */
+} __attribute__((aligned(64)));
 
 struct mem {
     u8 *base; /* hva of the RAM file */
     u64 low_size, high_size;
-    u8 *page_flags; /* a byte of MEM_PAGE_* for each page of the RAM file */
+    u8 *code_holders; /* for each page of the RAM file, how many vCPUs hold decoded code of it */
+    struct mem_coherence *coherence; /* cpu_count of them, by vCPU; NULL where nobody executes */
+    unsigned cpu_count;
 };
 
 /* Offset of gpa in the RAM file, or -1 where there is no RAM. */
@@ -51,8 +60,16 @@ static inline u8 *mem_ptr(const struct mem *m, gpa_t gpa)
     return offset < 0 ? NULL : m->base + offset;
 }
 
+/* Does a vCPU hold decoded instructions of the page of gpa, which is RAM? */
+static inline bool mem_has_code(const struct mem *m, gpa_t gpa)
+{
+    return m->code_holders[(u64)mem_offset(m, gpa) >> PAGE_SHIFT] != 0;
+}
+
 /* Copy between RAM and a buffer.  False, and nothing copied, unless the whole of [gpa, gpa + size)
- * is RAM.  For the board, the boot loaders and the API: the vCPU's own accesses go through mmu/. */
+ * is RAM.  For the board, the boot loaders and the API: the vCPU's own accesses go through mmu/.
+ * mem_write() makes the vCPUs drop what they have decoded if it changes any of that, at the latest
+ * when they next look at their attention. */
 bool mem_read(const struct mem *m, gpa_t gpa, void *buffer, u64 size);
 bool mem_write(const struct mem *m, gpa_t gpa, const void *buffer, u64 size);
 

@@ -72,11 +72,6 @@ static bool translate(struct mmu *mmu, gva_t gva, unsigned access, struct walk *
     return false;
 }
 
-static bool page_has_code(const struct mem *mem, gpa_t gpa)
-{
-    return mem->page_flags[(u64)mem_offset(mem, gpa) >> PAGE_SHIFT] & MEM_PAGE_CODE;
-}
-
 /* The set that holds entries made by accesses with these bits. */
 static enum tlb_set set_of_access(unsigned access)
 {
@@ -102,7 +97,7 @@ static void fill(struct mmu *mmu, gva_t gva, unsigned access, const struct walk 
         return;
     }
     e->read_tag = tag;
-    if (walk->writable && !page_has_code(mmu->mem, walk->gpa)) {
+    if (walk->writable && !mem_has_code(mmu->mem, walk->gpa)) {
         e->write_tag = tag;
     }
 }
@@ -124,7 +119,7 @@ void *mmu_host(struct mmu *mmu, gva_t gva, unsigned size, unsigned access, bool 
         return NULL;
     }
     fill(mmu, gva, access, &walk, hva);
-    return (access & ACCESS_WRITE) && page_has_code(mmu->mem, walk.gpa) ? NULL : hva;
+    return (access & ACCESS_WRITE) && mem_has_code(mmu->mem, walk.gpa) ? NULL : hva;
 }
 
 bool mmu_fetch(struct mmu *mmu, gva_t gva, unsigned access, gpa_t *gpa, u8 **hva)
@@ -186,7 +181,7 @@ static void write_piece(struct mmu *mmu, gpa_t gpa, const u8 *buffer, unsigned s
 
     if (hva) {
         memcpy(hva, buffer, size);
-        if (page_has_code(mmu->mem, gpa)) {
+        if (mem_has_code(mmu->mem, gpa)) {
             mmu->ops->code_written(mmu->context, gpa, size);
         }
         return;

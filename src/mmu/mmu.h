@@ -36,7 +36,7 @@ struct mmu;
 struct mmu_ops {
     u64 (*mmio_read)(void *context, gpa_t gpa, unsigned size);
     void (*mmio_write)(void *context, gpa_t gpa, u64 value, unsigned size);
-    /* A store has changed RAM in a page with MEM_PAGE_CODE: called after each. */
+    /* A store has changed RAM in a page of which code is held: called after each. */
     void (*code_written)(void *context, gpa_t gpa, unsigned size);
 };
 

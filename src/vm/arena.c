@@ -2,7 +2,7 @@
  * arena.c - makes a VM's arena and RAM, and lays the arena out.
  *
  * The pieces follow one another, each at the start of a page: struct vm, inboxes, rings, controls,
- * traces, CPUs, flags of RAM's pages, executors' memory.
+ * traces, CPUs, what they tell each other of code, executors' memory.
  */
 #include "vm/arena.h"
 
@@ -19,12 +19,11 @@ static u64 reserve(u64 *offset, u64 count, u64 size)
     return start;
 }
 
-static void mem_init(struct mem *mem, u8 *base, u64 ram_bytes, u8 *page_flags)
+static void mem_init(struct mem *mem, u8 *base, u64 ram_bytes)
 {
     *mem = (struct mem){
         .base = base,
         .low_size = ram_bytes < MEM_LOW_MAX ? ram_bytes : MEM_LOW_MAX,
-        .page_flags = page_flags,
     };
     mem->high_size = ram_bytes - mem->low_size;
 }
@@ -38,7 +37,8 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
     u64 controls = reserve(&size, cpu_count, sizeof(struct vcpu_control));
     u64 traces = reserve(&size, cpu_count, sizeof(struct trace_ring));
     u64 cpus = reserve(&size, cpu_count, sizeof(struct cpu));
-    u64 flags = reserve(&size, ram_bytes / PAGE_SIZE, 1);
+    u64 holders = reserve(&size, ram_bytes / PAGE_SIZE, 1);
+    u64 coherence = reserve(&size, cpu_count, sizeof(struct mem_coherence));
     u64 exec = reserve(&size, cpu_count, exec_bytes);
     struct vm *vm;
     u8 *base;
@@ -76,7 +76,10 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
         .exec = base + exec,
         .exec_bytes = exec_bytes,
     };
-    mem_init(&vm->mem, arena->ram.base, ram_bytes, base + flags);
+    mem_init(&vm->mem, arena->ram.base, ram_bytes);
+    vm->mem.code_holders = base + holders;
+    vm->mem.coherence = (struct mem_coherence *)(base + coherence);
+    vm->mem.cpu_count = cpu_count;
     return 0;
 
 fail:

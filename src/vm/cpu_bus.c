@@ -5,6 +5,7 @@
 #include <linux/time_types.h>
 
 #include "base/format.h"
+#include "exec/interpret/coherence.h"
 #include "vm/cpu_process.h"
 #include "vm/cpu_syscall.h"
 
@@ -24,10 +25,17 @@ static void kick(void *context)
     sys_write(VCPU_FD_KICK, &one, sizeof(one));
 }
 
+/* The board is waited for in the middle of an instruction.  Other vCPUs must not wait for that. */
 static void wait(void *context, _Atomic u32 *futex, u32 value)
 {
-    (void)context;
+    struct vcpu_process *p = context;
+    bool inside = atomic_load(&p->vm->mem.coherence[p->index].inside);
+
+    coherence_leave(p->cpu);
     vcpu_futex_wait(futex, value);
+    if (inside) {
+        coherence_enter(p->cpu);
+    }
 }
 
 static void wake(_Atomic u32 *attention)

@@ -99,14 +99,14 @@ static inline void mmio_write(void *context, gpa_t gpa, u64 value, unsigned size
     port_write(context, BUS_MMIO, gpa, value, size);
 }
 
-static inline void code_written(void *context, gpa_t gpa, unsigned size)
+static inline void count_code_write(void *context, gpa_t gpa, unsigned size)
 {
     (void)gpa;
     (void)size;
     ((struct cpu_fixture *)context)->code_writes++;
 }
 
-static const struct mmu_ops mmu_ops = {mmio_read, mmio_write, code_written};
+static const struct mmu_ops mmu_ops = {mmio_read, mmio_write, count_code_write};
 
 static inline void *zeroed(size_t align, size_t size)
 {
@@ -123,7 +123,7 @@ static inline struct cpu_fixture *cpu_fixture_new(void)
     struct cpu_fixture *f = zeroed(64, sizeof(*f));
     f->mem.base = zeroed(PAGE_SIZE, FIXTURE_RAM);
     f->mem.low_size = FIXTURE_RAM;
-    f->mem.page_flags = zeroed(64, FIXTURE_RAM / PAGE_SIZE);
+    f->mem.code_holders = zeroed(64, FIXTURE_RAM / PAGE_SIZE);
     f->inbox = zeroed(64, sizeof(*f->inbox));
     f->clock.icount = true;
     f->clock.tsc_khz = 1000000;
@@ -144,7 +144,7 @@ static inline void cpu_fixture_free(struct cpu_fixture *f)
 {
     bus_map_destroy(&f->map);
     free(f->mem.base);
-    free(f->mem.page_flags);
+    free(f->mem.code_holders);
     free(f->inbox);
     free(f->cpu);
     free(f);
@@ -208,7 +208,7 @@ static inline void cpu_fixture_real(struct cpu_fixture *f)
     cpu_update_mode(cpu);
 }
 
-static inline void load(struct cpu_fixture *f, unsigned seg, u16 selector)
+static inline void load_selector(struct cpu_fixture *f, unsigned seg, u16 selector)
 {
     struct descriptor d = {.low = cpu_fixture_get(f, FIXTURE_GDT + (selector & ~7u), 8)};
     d.attributes = descriptor_attributes(d.low);
@@ -222,12 +222,12 @@ static inline void load_all(struct cpu_fixture *f, unsigned cpl)
     u16 rpl = (u16)cpl;
     cpu->gdtr = (struct table_register){FIXTURE_GDT, FIXTURE_GDT_LIMIT};
     cpu->idtr = (struct table_register){FIXTURE_IDT, cpu->long_mode ? 0xfff : 0x7ff};
-    load(f, SEG_CS, (cpl ? FIXTURE_CODE3 : FIXTURE_CODE0) | rpl);
+    load_selector(f, SEG_CS, (cpl ? FIXTURE_CODE3 : FIXTURE_CODE0) | rpl);
     for (unsigned i = 0; i < ARRAY_SIZE(data); i++) {
-        load(f, data[i], (cpl ? FIXTURE_DATA3 : FIXTURE_DATA0) | rpl);
+        load_selector(f, data[i], (cpl ? FIXTURE_DATA3 : FIXTURE_DATA0) | rpl);
     }
-    load(f, SEG_TR, FIXTURE_TR);
-    load(f, SEG_LDTR, FIXTURE_LDTR);
+    load_selector(f, SEG_TR, FIXTURE_TR);
+    load_selector(f, SEG_LDTR, FIXTURE_LDTR);
     cpu->cpl = (u8)cpl;
     cpu->rip = 0x100000;
     cpu->gpr[RSP] = FIXTURE_STACK;

@@ -24,7 +24,7 @@ struct small {
     struct cpu *cpu[SMALL_CPUS];
     struct vm_clock clock;
     struct mem mem;
-    u8 page_flags[SMALL_RAM / PAGE_SIZE];
+    u8 code_holders[SMALL_RAM / PAGE_SIZE];
     u64 armed_ns;  /* last arm_timer() of CPU 0 */
     unsigned arms; /* how many */
     u8 pic_vector; /* what an INTA cycle gives */
@@ -62,7 +62,7 @@ static inline int small_setup(void **state)
     s->mem = (struct mem){
         .base = aligned_alloc(PAGE_SIZE, SMALL_RAM),
         .low_size = SMALL_RAM,
-        .page_flags = s->page_flags,
+        .code_holders = s->code_holders,
     };
     memset(s->mem.base, 0, SMALL_RAM);
     s->armed_ns = UINT64_MAX;

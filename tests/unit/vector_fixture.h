@@ -111,7 +111,7 @@ static inline struct machine *machine_new(void)
     struct machine *m = calloc(1, sizeof(*m));
     m->mem.base = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     m->mem.low_size = RAM_BYTES;
-    m->mem.page_flags = calloc(RAM_BYTES / PAGE_SIZE, 1);
+    m->mem.code_holders = calloc(RAM_BYTES / PAGE_SIZE, 1);
     m->cpu = aligned_alloc(64, (sizeof(struct cpu) + 63) & ~63ul);
     memset(m->cpu, 0, sizeof(*m->cpu));
     m->cpu->exec = mmap(NULL, sizeof(struct exec), PROT_READ | PROT_WRITE | PROT_EXEC,
@@ -165,7 +165,7 @@ static inline void machine_page(struct machine *m, u64 gva, unsigned flags)
 static inline void machine_free(struct machine *m)
 {
     munmap(m->mem.base, RAM_BYTES);
-    free(m->mem.page_flags);
+    free(m->mem.code_holders);
     munmap(m->cpu->exec, sizeof(struct exec));
     free(m->cpu);
     free(m);

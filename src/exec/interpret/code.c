@@ -4,6 +4,7 @@
 #include "exec/interpret/code.h"
 
 #include "base/string.h"
+#include "exec/interpret/coherence.h"
 
 #define NONE 0 /* in the 32-bit links, which are an index + 1 */
 
@@ -91,9 +92,7 @@ void code_flush(struct cpu *cpu)
     struct exec *x = cpu->exec;
 
     for (u32 i = 0; i < x->page_used; i++) {
-        s64 offset = mem_offset(cpu->mmu.mem, x->pages[i].gfn << PAGE_SHIFT);
-        __atomic_fetch_and(&cpu->mmu.mem->page_flags[offset >> PAGE_SHIFT], (u8)~MEM_PAGE_CODE,
-                           __ATOMIC_RELAXED);
+        coherence_release(cpu, x->pages[i].gfn << PAGE_SHIFT);
     }
     memset(x->jump, 0, sizeof(x->jump));
     memset(x->line_bucket, 0, sizeof(x->line_bucket));
@@ -166,10 +165,7 @@ static struct code_page *watch_page(struct cpu *cpu, gpa_t gpa)
     if (!page) {
         page = add_page(cpu->exec, gpa >> PAGE_SHIFT);
         if (page) {
-            s64 offset = mem_offset(cpu->mmu.mem, gpa);
-            __atomic_fetch_or(&cpu->mmu.mem->page_flags[offset >> PAGE_SHIFT], MEM_PAGE_CODE,
-                              __ATOMIC_SEQ_CST);
-            mmu_watch_code(&cpu->mmu, gpa);
+            coherence_hold(cpu, gpa & PAGE_MASK);
         }
     }
     return page;
@@ -340,6 +336,7 @@ void code_written(struct cpu *cpu, gpa_t gpa, unsigned size)
     struct code_page *page = find_page(x, gpa >> PAGE_SHIFT);
     unsigned first = gpa & ~PAGE_MASK, last = first + size - 1;
 
+    coherence_stored(cpu, gpa & PAGE_MASK, page);
     if (!page) {
         return;
     }

@@ -8,6 +8,7 @@
 #include "exec/engine.h"
 #include "exec/interpret/access.h"
 #include "exec/interpret/code.h"
+#include "exec/interpret/coherence.h"
 
 s64 op_stale(struct cpu *cpu, const struct op *op, s64 left)
 {
@@ -81,7 +82,7 @@ void interpret_execute(struct cpu *cpu, u64 limit)
     x->link = NULL;
     do {
         const struct op *op = NULL;
-        if (unlikely(x->flush_wanted)) {
+        if (unlikely(coherence_poll(cpu) || x->flush_wanted)) {
             code_flush(cpu);
         }
         code_update_context(cpu);

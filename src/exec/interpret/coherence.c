@@ -1,0 +1,101 @@
+/* coherence.c - stores into code, between vCPUs; the protocol is in coherence.h. */
+#include "exec/interpret/coherence.h"
+
+static struct mem_coherence *own(const struct cpu *cpu)
+{
+    const struct mem *mem = cpu->mmu.mem;
+    return mem->coherence ? &mem->coherence[cpu->index] : NULL;
+}
+
+static u8 *holders(const struct cpu *cpu, gpa_t page)
+{
+    const struct mem *mem = cpu->mmu.mem;
+    return &mem->code_holders[(u64)mem_offset(mem, page) >> PAGE_SHIFT];
+}
+
+static void answer(struct cpu *cpu, struct mem_coherence *c)
+{
+    u32 asked = atomic_load(&c->asked);
+
+    if (asked != atomic_load_explicit(&c->answered, memory_order_relaxed)) {
+        mmu_flush(&cpu->mmu);
+        atomic_store(&c->answered, asked);
+    }
+}
+
+void coherence_enter(struct cpu *cpu)
+{
+    struct mem_coherence *c = own(cpu);
+
+    if (c) {
+        atomic_store(&c->inside, 1); /* and then look: whoever asks looks the other way round */
+        answer(cpu, c);
+    }
+}
+
+void coherence_leave(struct cpu *cpu)
+{
+    struct mem_coherence *c = own(cpu);
+
+    if (c) {
+        atomic_store(&c->inside, 0);
+    }
+}
+
+/* While it waits for the others it answers them, so that two can ask each other at once. */
+static void ask(struct cpu *cpu, unsigned other)
+{
+    struct mem_coherence *c = &cpu->mmu.mem->coherence[other];
+    u32 request = atomic_fetch_add(&c->asked, 1) + 1;
+
+    if (!atomic_load(&c->inside)) {
+        return;
+    }
+    interrupt_kick(&cpu->fabric, other);
+    while (atomic_load(&c->inside) && (s32)(atomic_load(&c->answered) - request) < 0) {
+        answer(cpu, own(cpu));
+        __builtin_ia32_pause();
+    }
+}
+
+void coherence_hold(struct cpu *cpu, gpa_t page)
+{
+    __atomic_fetch_add(holders(cpu, page), 1, __ATOMIC_SEQ_CST);
+    mmu_watch_code(&cpu->mmu, page);
+    for (unsigned i = 0; own(cpu) && i < cpu->mmu.mem->cpu_count; i++) {
+        if (i != cpu->index) {
+            ask(cpu, i);
+        }
+    }
+}
+
+void coherence_release(struct cpu *cpu, gpa_t page)
+{
+    __atomic_fetch_sub(holders(cpu, page), 1, __ATOMIC_SEQ_CST);
+}
+
+void coherence_stored(struct cpu *cpu, gpa_t page, bool is_holder)
+{
+    const struct mem *mem = cpu->mmu.mem;
+
+    if (*holders(cpu, page) <= is_holder) {
+        return;
+    }
+    for (unsigned i = 0; own(cpu) && i < mem->cpu_count; i++) {
+        if (i != cpu->index) {
+            atomic_store(&mem->coherence[i].stale, 1);
+            interrupt_kick(&cpu->fabric, i);
+        }
+    }
+}
+
+bool coherence_poll(struct cpu *cpu)
+{
+    struct mem_coherence *c = own(cpu);
+
+    if (!c) {
+        return false;
+    }
+    answer(cpu, c);
+    return atomic_load_explicit(&c->stale, memory_order_relaxed) && atomic_exchange(&c->stale, 0);
+}
