@@ -87,6 +87,10 @@ static bool serve_message(struct ringer *m, struct ring *ring, const struct ring
     m->serving = true;
     value = perform(m, message);
     m->serving = false;
+    if (m->ended) {
+        vcpus_hold(
+            m); /* before the answer, so that --icount ends at the same instruction each time */
+    }
     if (message->wants_reply) {
         sync_publish(m);
         ring_reply(ring, &m->ring_host, value);

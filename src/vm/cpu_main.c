@@ -6,6 +6,7 @@
  * else, puts itself into its jail, and then runs the guest whenever the board orders it to.
  */
 #include <linux/mman.h>
+#include <linux/prctl.h>
 
 #include "base/format.h"
 #include "cpu/msr.h"
@@ -243,6 +244,7 @@ static void enter(void)
     long error;
 
     vcpu_unmap_rest();
+    syscall3(__NR_prctl, PR_SET_NAME, (long)"ringer-cpu", 0); /* executed by descriptor: has none */
     error = vcpu_signals_init(vcpu_process());
     if (error < 0) {
         vcpu_die("cannot set up signals", error);
