@@ -1,6 +1,7 @@
 """Drives `ringer run` on a pseudo-terminal or on pipes.
 
-RINGER and GUEST in the environment are the program and the folder with vmlinuz and initramfs.cpio.
+RINGER and GUEST in the environment are the program and the folder with vmlinuz and initramfs.cpio;
+without, those of build/.
 """
 import os
 import pty
@@ -13,8 +14,9 @@ import termios
 import time
 import unittest
 
-RINGER = os.environ["RINGER"]
-GUEST = os.environ["GUEST"]
+BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build")
+RINGER = os.environ.get("RINGER", os.path.join(BUILD, "ringer"))
+GUEST = os.environ.get("GUEST", os.path.join(BUILD, "guest"))
 KERNEL = os.path.join(GUEST, "vmlinuz")
 INITRAMFS = os.path.join(GUEST, "initramfs.cpio")
 PROMPT = "ringer# "
