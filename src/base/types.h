@@ -24,6 +24,12 @@ typedef u64 gva_t; /* guest virtual (linear) address */
 typedef u64 gpa_t; /* guest physical address */
 typedef u64 gfn_t; /* guest physical address / 4096 */
 
+/* For accesses to memory that holds anything, at any alignment. */
+typedef u8 __attribute__((may_alias)) u8_alias;
+typedef u16 __attribute__((may_alias, aligned(1))) u16_alias;
+typedef u32 __attribute__((may_alias, aligned(1))) u32_alias;
+typedef u64 __attribute__((may_alias, aligned(1))) u64_alias;
+
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  4096ull
 #define PAGE_MASK  (~(PAGE_SIZE - 1))

@@ -157,12 +157,26 @@ static unsigned mmio_unit(gpa_t gpa, unsigned size)
     return unit;
 }
 
+/* As memcpy(), but an aligned 1, 2, 4 or 8 bytes at once: as one access, for other vCPUs. */
+static void copy(void *to, const void *from, unsigned size)
+{
+    if (size == 8) {
+        *(volatile u64_alias *)to = *(const u64_alias *)from;
+    } else if (size == 4) {
+        *(volatile u32_alias *)to = *(const u32_alias *)from;
+    } else if (size == 2) {
+        *(volatile u16_alias *)to = *(const u16_alias *)from;
+    } else {
+        memcpy(to, from, size);
+    }
+}
+
 static void read_piece(struct mmu *mmu, gpa_t gpa, u8 *buffer, unsigned size)
 {
     const u8 *hva = mem_ptr(mmu->mem, gpa);
 
     if (hva) {
-        memcpy(buffer, hva, size);
+        copy(buffer, hva, size);
         return;
     }
     while (size) {
@@ -180,7 +194,7 @@ static void write_piece(struct mmu *mmu, gpa_t gpa, const u8 *buffer, unsigned s
     u8 *hva = mem_ptr(mmu->mem, gpa);
 
     if (hva) {
-        memcpy(hva, buffer, size);
+        copy(hva, buffer, size);
         if (mem_has_code(mmu->mem, gpa)) {
             mmu->ops->code_written(mmu->context, gpa, size);
         }

@@ -9,11 +9,6 @@
 
 #include "exec/interpret/op.h"
 
-typedef u8 __attribute__((may_alias)) u8_alias;
-typedef u16 __attribute__((may_alias, aligned(1))) u16_alias;
-typedef u32 __attribute__((may_alias, aligned(1))) u32_alias;
-typedef u64 __attribute__((may_alias, aligned(1))) u64_alias;
-
 /* The effective address (offset in its segment), cut to the address size: what LEA gives. */
 static inline u64 effective_address(const struct cpu *cpu, const struct op *op)
 {

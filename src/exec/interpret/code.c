@@ -97,28 +97,13 @@ void code_flush(struct cpu *cpu)
     memset(x->jump, 0, sizeof(x->jump));
     memset(x->line_bucket, 0, sizeof(x->line_bucket));
     memset(x->page_bucket, 0, sizeof(x->page_bucket));
-    x->op_used = x->line_used = x->page_used = x->insn_used = 0;
+    x->op_used = x->line_used = x->page_used = 0;
     x->link = NULL;
     x->flush_wanted = false;
     if (thunk_cache_is_low(&x->thunks)) {
         thunk_cache_empty(&x->thunks);
     }
     cpu->stats.code_flushes++;
-}
-
-const struct insn *code_keep_insn(struct cpu *cpu, const struct insn *insn)
-{
-    struct exec *x = cpu->exec;
-
-    if (insn == &x->alone_insn) {
-        return insn;
-    }
-    if (x->insn_used == INSN_POOL) {
-        x->flush_wanted = true;
-        return NULL;
-    }
-    x->insns[x->insn_used] = *insn;
-    return &x->insns[x->insn_used++];
 }
 
 /* ------------------------------------------------------------------ building */
@@ -289,11 +274,12 @@ static unsigned fetch_bytes(struct cpu *cpu, u8 *bytes, bool *faulted)
 const struct op *code_fetch_one(struct cpu *cpu)
 {
     struct exec *x = cpu->exec;
+    struct insn insn;
     u8 bytes[INSN_MAX_LENGTH] = {0};
     bool faulted;
     unsigned have = fetch_bytes(cpu, bytes, &faulted);
 
-    switch (insn_decode(&x->alone_insn, cpu->code_mode, bytes, have)) {
+    switch (insn_decode(&insn, cpu->code_mode, bytes, have)) {
     case INSN_OK:
         break;
     case INSN_SHORT:
@@ -311,11 +297,11 @@ const struct op *code_fetch_one(struct cpu *cpu)
         return NULL;
     }
     unsigned offset = code_linear_rip(cpu) & ~PAGE_MASK;
-    if (!prepare_op(cpu, &x->alone_insn, offset, &x->alone[0])) {
+    if (!prepare_op(cpu, &insn, offset, &x->alone[0])) {
         cpu_raise(cpu, VECTOR_UD);
         return NULL;
     }
-    end_line(&x->alone[1], offset + x->alone_insn.length);
+    end_line(&x->alone[1], offset + insn.length);
     cpu->gpr[GPR_CODE] = cpu->rip - offset;
     return &x->alone[0];
 }

@@ -23,7 +23,6 @@
 #define LINE_BUCKETS (64u << 10)
 #define PAGE_POOL    (8u << 10)
 #define PAGE_BUCKETS (8u << 10)
-#define INSN_POOL    (8u << 10)
 
 struct line {
     u64 key; /* gpa of its first byte | decode mode << 60 */
@@ -56,15 +55,13 @@ struct exec {
     bool single;       /* the instruction being run is alone: cpu->icount is exact */
     bool want_single;  /* the last one left because it has to be alone */
     bool flush_wanted; /* a pool is full */
-    u32 op_used, line_used, page_used, insn_used;
-    struct op alone[2];     /* for instructions that are executed by themselves */
-    struct insn alone_insn; /* for such an op's imm */
+    u32 op_used, line_used, page_used;
+    struct op alone[2]; /* for instructions that are executed by themselves */
     struct jump jump[JUMP_ENTRIES];
     u32 line_bucket[LINE_BUCKETS];
     u32 page_bucket[PAGE_BUCKETS];
     struct code_page pages[PAGE_POOL];
     struct line lines[LINE_POOL];
-    struct insn insns[INSN_POOL]; /* for ops whose handlers want the whole struct insn */
     struct op ops[OP_POOL];
     struct thunk_cache thunks;
 };
@@ -95,9 +92,6 @@ void code_written(struct cpu *cpu, gpa_t gpa, unsigned size);
 
 /* Drop everything. */
 void code_flush(struct cpu *cpu);
-
-/* A kept copy of *insn for op->imm; it lives as long as the op. */
-const struct insn *code_keep_insn(struct cpu *cpu, const struct insn *insn);
 
 /* ------------------------------------------------------------------ prepare.c */
 

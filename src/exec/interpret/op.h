@@ -9,7 +9,7 @@
  *      handler(cpu, op, left):  do it;  return op[1].fn(cpu, op + 1, left - 1)
  *
  * Rules for handlers:
- *  1. A handler that completes returns next() (or goto_op(), or leave() with cpu->rip set).
+ *  1. A handler that completes returns next() (or goto_rip(), or leave()).
  *  2. One that met an exception (cpu->fault is pending) returns fault(), having changed nothing.
  *  3. `left` counts the instructions that may still be executed, this one included.  It is how
  *     instructions are counted, and never lost: it goes along and comes back.
@@ -43,7 +43,7 @@ enum { /* bits of op->ea: how the memory operand's address is made beyond 64-bit
 
 struct op {
     op_fn *fn;
-    u64 imm;     /* immediate, branch target, thunk, or a pointer to the struct insn: by handler */
+    u64 imm;     /* immediate, branch target or thunk: by handler */
     s32 disp;    /* for RIP-relative operands from the start of the page: base is GPR_CODE */
     u8 base;     /* GPR slot */
     u8 index;    /* GPR slot */
@@ -69,13 +69,12 @@ static inline u64 op_rip(const struct cpu *cpu, const struct op *op)
     return cpu->gpr[GPR_CODE] + op->offset;
 }
 
-/* rIP of the instruction after op, cut as the mode cuts it. */
+/* rIP of the instruction after op.  In 16-bit code it does not wrap at 64 KiB: the limit of CS is
+ * in the way. */
 static inline u64 op_next_rip(const struct cpu *cpu, const struct op *op)
 {
     u64 rip = op_rip(cpu, op) + op->length;
-    return likely(cpu->code_mode == INSN_MODE_64) ? rip
-           : cpu->code_mode == INSN_MODE_32       ? (u32)rip
-                                                  : (u32)rip; /* a limit check follows */
+    return likely(cpu->code_mode == INSN_MODE_64) ? rip : (u32)rip;
 }
 
 /* The exception in cpu->fault belongs to this instruction: stop before it. */
@@ -89,12 +88,6 @@ static inline s64 fault(struct cpu *cpu, const struct op *op, s64 left)
 static inline s64 leave(struct cpu *cpu, const struct op *op, s64 left)
 {
     cpu->rip = op_next_rip(cpu, op);
-    return left - 1;
-}
-
-/* The same where the handler has set cpu->rip itself. */
-static inline s64 leave_to_rip(s64 left)
-{
     return left - 1;
 }
 

@@ -282,6 +282,7 @@ ALWAYS_INLINE s64 string(struct cpu *cpu, const struct op *op, s64 left, element
         if (done >= SLICE) {
             done = 0;
             if (attention(cpu)) {
+                cpu->rflags |= RFLAGS_RF; /* as saved by an interrupt between two iterations */
                 return fault(cpu, op, left); /* no exception: it goes on from here later */
             }
         }
