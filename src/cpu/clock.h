@@ -3,7 +3,8 @@
  *
  * In real time the guest's TSC is the host's with an offset, and nanoseconds are the TSC scaled, in
  * every process alike.  Under --icount, an instruction takes one nanosecond, the TSC runs at 1 GHz,
- * and a halted CPU jumps ahead to its next event by adding to `warp_ns`.
+ * and what takes time without instructions (an access to a device, a halted CPU's wait for its next
+ * event) adds to `warp_ns`.
  */
 #ifndef CPU_CLOCK_H
 #define CPU_CLOCK_H
@@ -18,7 +19,7 @@ struct vm_clock { /* in the arena; set up by the board before the vCPUs start */
     u64 host_tsc_start;   /* host TSC at power-on: guest TSC 0 */
     u64 ns_per_tsc_32;    /* nanoseconds per TSC tick as a 32.32 fixed-point number */
     u64 wall_ns_start;    /* wall clock (UTC, since the epoch) at power-on */
-    _Atomic u64 warp_ns;  /* --icount: time skipped while halted */
+    _Atomic u64 warp_ns;  /* --icount: time that passed without instructions */
 };
 
 struct cpu;
