@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Check that the interpreter's handlers end in jumps, not in calls.
+
+  check_tail_calls.py OBJECT_FOLDER
+
+A handler ends in `return op[1].fn(...)` (src/exec/interpret/op.h, rule 5).  If the compiler makes a
+call of it, the stack grows with each instruction of a straight line.  struct op has 32 bytes and fn
+is its first member, so such a call is `call *0x20(register)`; nothing else in those files is one.
+"""
+import glob
+import os
+import re
+import subprocess
+import sys
+
+FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
+CALL = re.compile(r"\bcallq?\s+\*0x20\(%r\w+\)")
+
+
+def main():
+    objects = sorted(glob.glob(os.path.join(sys.argv[1], "src_exec_interpret_*.o")))
+    if not objects:
+        sys.exit("there are no objects in %s" % sys.argv[1])
+    offenders = []
+    for path in objects:
+        listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", path], check=True,
+                                 capture_output=True, text=True).stdout
+        function = "?"
+        for line in listing.splitlines():
+            match = FUNCTION.match(line)
+            if match:
+                function = match.group(1)
+            elif CALL.search(line):
+                offenders.append("%s: %s() calls the next handler" % (os.path.basename(path),
+                                                                      function))
+    for offender in offenders:
+        print(offender)
+    print("%d objects, %d calls that should be jumps" % (len(objects), len(offenders)))
+    sys.exit(1 if offenders else 0)
+
+
+main()
