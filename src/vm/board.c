@@ -60,7 +60,11 @@ static u64 perform(struct ringer *m, const struct ring_message *message)
     case RING_WRITE:
         return access_bus(m, message);
     case RING_ACKNOWLEDGE:
-        return i8259_acknowledge(m->pc.devices[PC_I8259]);
+        /* The guest's writes are posted, so one that it made before it let interrupts in may have
+         * taken INTR away only now.  A CPU, which waits for its OUT, would not have seen INTR. */
+        return atomic_load(&m->vm->inboxes[0].events) & INBOX_EXTINT
+                   ? i8259_acknowledge(m->pc.devices[PC_I8259])
+                   : ~0ull;
     case RING_EOI:
         ioapic_eoi(m->pc.devices[PC_IOAPIC], (u8)message->value);
         return 0;
@@ -290,12 +294,12 @@ int board_wait_held(struct ringer *m)
             machine_end(m, RINGER_EXIT_FAILURE, 0, 0);
             return -ETIMEDOUT;
         }
+        if (m->sync.pending) {
+            sync_end(m);
+        }
         wait_for_vcpus(m);
         while (serve_rings(m, &waited)) {
             tries = 0;
-        }
-        if (m->sync.pending) {
-            sync_end(m);
         }
         trace_drain(m);
         vcpus_check_deaths(m);

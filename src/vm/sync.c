@@ -99,7 +99,8 @@ void sync_serve(struct ringer *m)
         m->sync.input_ready = false;
         watch_call_ready(m);
     }
-    if (sync_is_due(m)) {
+    if (m->sync.pending &&
+        sync_is_due(m)) { /* a callback may have paused the guest, and ended it */
         sync_end(m);
     }
 }
