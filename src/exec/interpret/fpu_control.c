@@ -9,7 +9,7 @@
  */
 #include "base/string.h"
 #include "cpu/fpu.h"
-#include "exec/interpret/access.h"
+#include "exec/interpret/operand.h"
 #include "exec/interpret/vector.h"
 
 /* The full tag word: 0 valid, 1 zero, 2 special, 3 empty, for each physical register. */
@@ -107,14 +107,14 @@ static unsigned environment_put(struct cpu *cpu, struct fpu_area *area, bool wid
 #define X87_STATE_MAX 108
 
 /* FNSTENV and FNSAVE (op->aux: with the registers). */
-static s64 op_fnstenv(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_fnstenv(struct cpu *cpu, const struct op *op)
 {
     u8 image[X87_STATE_MAX];
     gva_t gva;
     bool wide = op->size != 2;
     unsigned size = (wide ? 28 : 14) + (op->aux ? 80 : 0);
     if (!vector_check(cpu, ATTR_X87) || !op_address(cpu, op, size, ACCESS_WRITE, &gva)) {
-        return fault(cpu, op, left);
+        return false;
     }
     struct fpu_area *area = fpu_open(cpu);
     unsigned at = environment_get(cpu, area, wide, image);
@@ -122,7 +122,7 @@ static s64 op_fnstenv(struct cpu *cpu, const struct op *op, s64 left)
         memcpy(image + at + 10 * i, area->st[i], 10);
     }
     if (!store_slow(cpu, op->segment, gva, image, size)) {
-        return fault(cpu, op, left);
+        return false;
     }
     if (op->aux) {
         fpu_initialize_x87(cpu, area);
@@ -131,7 +131,12 @@ static s64 op_fnstenv(struct cpu *cpu, const struct op *op, s64 left)
         area->fsw = fpu_fsw_summary(area->fsw, area->fcw);
     }
     fpu_close(cpu, XCR0_X87);
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 op_fnstenv(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_fnstenv(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static u16 current_fsw(const struct cpu *cpu)
@@ -150,7 +155,7 @@ static bool wait_check(struct cpu *cpu)
 }
 
 /* FLDENV and FRSTOR (op->aux). */
-static s64 op_fldenv(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_fldenv(struct cpu *cpu, const struct op *op)
 {
     u8 image[X87_STATE_MAX];
     gva_t gva;
@@ -159,7 +164,7 @@ static s64 op_fldenv(struct cpu *cpu, const struct op *op, s64 left)
     if (!vector_check(cpu, ATTR_X87) || !wait_check(cpu) ||
         !op_address(cpu, op, size, ACCESS_READ, &gva) ||
         !load_slow(cpu, op->segment, gva, image, size)) {
-        return fault(cpu, op, left);
+        return false;
     }
     struct fpu_area *area = fpu_open(cpu);
     unsigned at = environment_put(cpu, area, wide, image);
@@ -167,7 +172,12 @@ static s64 op_fldenv(struct cpu *cpu, const struct op *op, s64 left)
         memcpy(area->st[i], image + at + 10 * i, 10);
     }
     fpu_close(cpu, XCR0_X87);
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 op_fldenv(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_fldenv(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static s64 op_fninit(struct cpu *cpu, const struct op *op, s64 left)
@@ -195,23 +205,28 @@ static s64 op_fwait(struct cpu *cpu, const struct op *op, s64 left)
 }
 
 /* LDMXCSR; op->aux: VLDMXCSR. */
-static s64 op_ldmxcsr(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_ldmxcsr(struct cpu *cpu, const struct op *op)
 {
     u64 value;
     if (!vector_check(cpu, op->aux ? ATTR_AVX : ATTR_SSE) || !op_load(cpu, op, 4, &value)) {
-        return fault(cpu, op, left);
+        return false;
     }
     u32 mxcsr = (u32)value;
     if (mxcsr & MXCSR_RESERVED) {
         cpu_raise_gp0(cpu);
-        return fault(cpu, op, left);
+        return false;
     }
     if (cpu->fpu.loaded) {
         __asm__ volatile("ldmxcsr %0" ::"m"(mxcsr));
     } else {
         ((struct fpu_area *)cpu->fpu.state)->mxcsr = mxcsr;
     }
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 op_ldmxcsr(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_ldmxcsr(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 op_fn *fpu_control_handler(const struct insn *insn, struct op *op)

@@ -10,7 +10,7 @@
  */
 #include "base/string.h"
 #include "cpu/fpu.h"
-#include "exec/interpret/access.h"
+#include "exec/interpret/operand.h"
 #include "exec/interpret/vector.h"
 
 #define MXCSR_MASK   0xffffu
@@ -98,39 +98,48 @@ static bool fx_check(struct cpu *cpu)
     return vector_check(cpu, ATTR_X87);
 }
 
-static s64 op_fxsave(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_fxsave(struct cpu *cpu, const struct op *op)
 {
     u8 image[LEGACY_BYTES] __attribute__((aligned(64)));
     gva_t gva;
     if (!fx_check(cpu) || !state_address(cpu, op, LEGACY_BYTES, 16, ACCESS_WRITE, &gva)) {
-        return fault(cpu, op, left);
+        return false;
     }
     fx_get(cpu, fpu_open(cpu), image, op->aux);
     unsigned size = XMM_OFFSET + 16 * vector_registers(cpu);
-    return store_slow(cpu, op->segment, gva, image, size) ? next(cpu, op, left)
-                                                          : fault(cpu, op, left);
+    return store_slow(cpu, op->segment, gva, image, size);
 }
 
-static s64 op_fxrstor(struct cpu *cpu, const struct op *op, s64 left)
+static s64 op_fxsave(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_fxsave(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
+}
+
+APART bool do_fxrstor(struct cpu *cpu, const struct op *op)
 {
     u8 image[LEGACY_BYTES] __attribute__((aligned(64)));
     struct fx_image fx;
     gva_t gva;
     if (!fx_check(cpu) || !state_address(cpu, op, LEGACY_BYTES, 16, ACCESS_READ, &gva) ||
         !load_slow(cpu, op->segment, gva, image, sizeof(image))) {
-        return fault(cpu, op, left);
+        return false;
     }
     memcpy(&fx, image, sizeof(fx));
     if (fx.mxcsr & MXCSR_RESERVED) {
         cpu_raise_gp0(cpu);
-        return fault(cpu, op, left);
+        return false;
     }
     struct fpu_area *area = fpu_open(cpu);
     fx_put_x87(cpu, area, image, op->aux);
     area->mxcsr = fx.mxcsr;
     memcpy(area->xmm, image + XMM_OFFSET, 16 * vector_registers(cpu));
     fpu_close(cpu, XCR0_X87 | XCR0_SSE);
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 op_fxrstor(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_fxrstor(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 /* ------------------------------------------------------------------ XSAVE and XRSTOR */
@@ -206,34 +215,44 @@ static bool open_sink(struct sink *sink, u64 components)
 }
 
 /* XSAVE, and XSAVEOPT: what it may leave out is left to the implementation. */
-static s64 op_xsave(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_xsave(struct cpu *cpu, const struct op *op)
 {
     struct sink sink = {.cpu = cpu, .op = op};
     u64 rfbm = requested_components(cpu), xstate_bv;
     if (!xsave_check(cpu) || !open_sink(&sink, rfbm) ||
         !load_slow(cpu, op->segment, sink.gva + HEADER, &xstate_bv, sizeof(xstate_bv))) {
-        return fault(cpu, op, left);
+        return false;
     }
     u64 in_use = components_in_use(fpu_open(cpu));
     xsave_components(&sink, rfbm, XCR0_SSE | XCR0_AVX, op->aux);
     xstate_bv = (xstate_bv & ~rfbm) | (in_use & rfbm);
     sink_put(&sink, HEADER, &xstate_bv, sizeof(xstate_bv));
-    return sink.failed ? fault(cpu, op, left) : next(cpu, op, left);
+    return !sink.failed;
+}
+
+static s64 op_xsave(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_xsave(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 /* With these three components the compacted format lies as the standard one does. */
-static s64 op_xsavec(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_xsavec(struct cpu *cpu, const struct op *op)
 {
     struct sink sink = {.cpu = cpu, .op = op};
     u64 rfbm = requested_components(cpu);
     if (!xsave_check(cpu) || !open_sink(&sink, rfbm)) {
-        return fault(cpu, op, left);
+        return false;
     }
     u64 in_use = components_in_use(fpu_open(cpu));
     u64 header[2] = {rfbm & in_use, rfbm | COMPACT};
     xsave_components(&sink, rfbm & in_use, XCR0_SSE, op->aux);
     sink_put(&sink, HEADER, header, sizeof(header));
-    return sink.failed ? fault(cpu, op, left) : next(cpu, op, left);
+    return !sink.failed;
+}
+
+static s64 op_xsavec(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_xsavec(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 struct xrstor {
@@ -288,18 +307,18 @@ static void xrstor_put(struct cpu *cpu, struct fpu_area *area, const struct xrst
     }
 }
 
-static s64 op_xrstor(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_xrstor(struct cpu *cpu, const struct op *op)
 {
     struct xrstor x;
     gva_t gva;
     x.rfbm = requested_components(cpu);
     if (!xsave_check(cpu) || !state_address(cpu, op, AVX_OFFSET, 64, ACCESS_READ, &gva) ||
         !load_slow(cpu, op->segment, gva, x.image, AVX_OFFSET) || !xrstor_check(cpu, &x)) {
-        return fault(cpu, op, left);
+        return false;
     }
     if (x.load & XCR0_AVX && !load_slow(cpu, op->segment, gva + AVX_OFFSET, x.image + AVX_OFFSET,
                                         16 * vector_registers(cpu))) {
-        return fault(cpu, op, left);
+        return false;
     }
     struct fpu_area *area = fpu_open(cpu);
     xrstor_put(cpu, area, &x, op->aux);
@@ -310,7 +329,12 @@ static s64 op_xrstor(struct cpu *cpu, const struct op *op, s64 left)
     } else {
         fpu_close(cpu, x.rfbm);
     }
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 op_xrstor(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_xrstor(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static s64 op_xgetbv(struct cpu *cpu, const struct op *op, s64 left)

@@ -9,8 +9,8 @@
 
 #include "base/string.h"
 #include "cpu/fpu.h"
-#include "exec/interpret/access.h"
 #include "exec/interpret/code.h"
+#include "exec/interpret/operand.h"
 
 #define ATTR_VECTOR (ATTR_X87 | ATTR_MMX | ATTR_SSE | ATTR_AVX)
 
@@ -199,7 +199,7 @@ static s64 vector_register(struct cpu *cpu, const struct op *op, s64 left)
 }
 
 /* The slow halves of the two that follow are apart, so that these need no stack frame's buffer. */
-static __attribute__((noinline)) bool load_bounced(struct cpu *cpu, const struct op *op)
+APART bool load_bounced(struct cpu *cpu, const struct op *op)
 {
     u8 buffer[BUFFER_BYTES] __attribute__((aligned(64)));
     const struct thunk *t = thunk_of(op);
@@ -223,7 +223,7 @@ static s64 vector_load(struct cpu *cpu, const struct op *op, s64 left)
     return load_bounced(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
-static __attribute__((noinline)) bool store_bounced(struct cpu *cpu, const struct op *op)
+APART bool store_bounced(struct cpu *cpu, const struct op *op)
 {
     u8 buffer[BUFFER_BYTES] __attribute__((aligned(64)));
     const struct thunk *t = thunk_of(op);
@@ -249,37 +249,35 @@ static s64 vector_store(struct cpu *cpu, const struct op *op, s64 left)
 }
 
 /* Anything: general registers, flags in, memory. */
-static bool execute_general(struct cpu *cpu, const struct op *op, struct place *place)
+APART bool execute_general(struct cpu *cpu, const struct op *op)
 {
     u8 buffer[BUFFER_BYTES] __attribute__((aligned(64)));
     const struct thunk *t = thunk_of(op);
     struct thunk_image image;
+    struct place place = {0};
 
-    place->p = NULL;
-    place->bounced = false;
-    if (t->memory_size && !(t->memory_written ? open_write(cpu, op, t, buffer, place)
-                                              : open_read(cpu, op, t, buffer, place))) {
+    if (t->memory_size && !(t->memory_written ? open_write(cpu, op, t, buffer, &place)
+                                              : open_read(cpu, op, t, buffer, &place))) {
         return false;
     }
     get_gprs(cpu, op, &image);
-    if (!run(cpu, t, place->p, &image)) {
+    if (!run(cpu, t, place.p, &image)) {
         return false;
     }
     put_gprs(cpu, op, t, &image);
-    return !place->bounced || store_slow(cpu, op->segment, place->gva, place->p, t->memory_size);
+    return !place.bounced || store_slow(cpu, op->segment, place.gva, place.p, t->memory_size);
 }
 
 static s64 vector_general(struct cpu *cpu, const struct op *op, s64 left)
 {
-    struct place place;
-    if (unlikely(!check(cpu, thunk_of(op))) || !execute_general(cpu, op, &place)) {
+    if (unlikely(!check(cpu, thunk_of(op))) || !execute_general(cpu, op)) {
         return fault(cpu, op, left);
     }
     return next(cpu, op, left);
 }
 
 /* x87: the general case again, and FIP, FDP and FOP are kept.  op->dst and op->src are FOP. */
-static bool execute_x87(struct cpu *cpu, const struct op *op)
+APART bool execute_x87(struct cpu *cpu, const struct op *op)
 {
     u8 buffer[BUFFER_BYTES] __attribute__((aligned(64)));
     const struct thunk *t = thunk_of(op);

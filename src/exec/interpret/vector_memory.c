@@ -6,8 +6,8 @@
  */
 #include "base/string.h"
 #include "cpu/fpu.h"
-#include "exec/interpret/access.h"
 #include "exec/interpret/code.h"
+#include "exec/interpret/operand.h"
 #include "exec/interpret/vector.h"
 
 #define VECTOR_BYTES 32
@@ -122,22 +122,27 @@ static bool load_masked_slow(struct cpu *cpu, const struct op *op)
     return run(cpu, op, bytes);
 }
 
-static s64 op_load_masked(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_load_masked(struct cpu *cpu, const struct op *op)
 {
     unsigned size = thunk_of(op)->memory_size;
     void *p = NULL;
     gva_t gva;
     if (!vector_check(cpu, thunk_of(op)->attributes)) {
-        return fault(cpu, op, left);
+        return false;
     }
     if (!(op->ea & EA_LEGACY)) {
         if (!element_address(cpu, op, 0, size, ACCESS_READ, &gva)) {
-            return fault(cpu, op, left);
+            return false;
         }
         p = tlb_read(&cpu->mmu, gva, size);
     }
     bool done = p ? run(cpu, op, p) : load_masked_slow(cpu, op);
-    return done ? next(cpu, op, left) : fault(cpu, op, left);
+    return done;
+}
+
+static s64 op_load_masked(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_load_masked(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 /* ------------------------------------------------------------------ gathers */
@@ -173,12 +178,12 @@ static bool gather_one(struct cpu *cpu, const struct op *op, struct gather *g, u
 
 /* dst, src, aux: registers of the result, the mask, the indices.  What is done is kept on a fault,
  * with its mask bits cleared, so that the instruction goes on where it was. */
-static s64 op_gather(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_gather(struct cpu *cpu, const struct op *op)
 {
     struct gather g;
     unsigned length = op->size & GATHER_256 ? 32 : 16, done = 0;
     if (!vector_check(cpu, ATTR_AVX)) {
-        return fault(cpu, op, left);
+        return false;
     }
     struct fpu_area *area = fpu_open(cpu);
     vector_get(area, op->dst, g.result);
@@ -198,7 +203,12 @@ static s64 op_gather(struct cpu *cpu, const struct op *op, s64 left)
     vector_put(area, op->dst, g.result);
     vector_put(area, op->src, g.mask);
     fpu_close(cpu, XCR0_SSE | XCR0_AVX);
-    return done == g.count ? next(cpu, op, left) : fault(cpu, op, left);
+    return done == g.count;
+}
+
+static s64 op_gather(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_gather(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static s64 op_gather_undefined(struct cpu *cpu, const struct op *op, s64 left)
