@@ -98,7 +98,10 @@ int lapic_acknowledge(struct cpu *cpu)
     int vector;
 
     if (extint_pending(cpu)) {
-        return cpu->port.acknowledge(cpu->port.context);
+        vector = cpu->port.acknowledge(cpu->port.context);
+        if (vector >= 0) {
+            return vector;
+        }
     }
     vector = deliverable_vector(l);
     if (vector >= 0) {

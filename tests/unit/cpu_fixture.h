@@ -73,7 +73,7 @@ static inline void port_write(void *context, enum bus_space space, u64 addr, u64
     bus_map_write(&f->map, space, addr, value, size);
 }
 
-static inline u8 port_acknowledge(void *context)
+static inline int port_acknowledge(void *context)
 {
     return ((struct cpu_fixture *)context)->acknowledge_vector;
 }

@@ -40,7 +40,7 @@ static inline void small_arm(void *context, u64 deadline_ns)
     s->arms++;
 }
 
-static inline u8 small_acknowledge(void *context)
+static inline int small_acknowledge(void *context)
 {
     return ((struct small *)context)->pic_vector;
 }
