@@ -1,0 +1,146 @@
+/* start64.S - the beginning, the interrupt stubs and the attempts of 64-bit test guests. */
+        .text
+        .globl start
+start:
+        movabsq $kernel_stack_end, %rsp
+        movq 24(%rdi), %rax             /* the start info's command line */
+        testq %rax, %rax
+        jz 1f
+        movq %rax, command_line
+1:      cld
+        xorl %ebp, %ebp
+        call guest_start
+        hlt
+
+        .balign 16
+        .globl interrupt_stubs
+interrupt_stubs:
+        .set vector, 0
+        .rept 256
+        .balign 16
+        .if (vector == 8) || (vector >= 10 && vector <= 14) || vector == 17
+        .else
+        pushq $0
+        .endif
+        pushq $vector
+        jmp common
+        .set vector, vector + 1
+        .endr
+
+common:
+        pushq %rax
+        pushq %rcx
+        pushq %rdx
+        pushq %rbx
+        pushq %rbp
+        pushq %rsi
+        pushq %rdi
+        pushq %r8
+        pushq %r9
+        pushq %r10
+        pushq %r11
+        pushq %r12
+        pushq %r13
+        pushq %r14
+        pushq %r15
+        movq %rsp, %rdi
+        movq %rsp, %rbx
+        andq $-16, %rsp
+        cld
+        call guest_interrupt
+        movq %rbx, %rsp
+        popq %r15
+        popq %r14
+        popq %r13
+        popq %r12
+        popq %r11
+        popq %r10
+        popq %r9
+        popq %r8
+        popq %rdi
+        popq %rsi
+        popq %rbp
+        popq %rbx
+        popq %rdx
+        popq %rcx
+        popq %rax
+        addq $16, %rsp
+        iretq
+
+        .macro SAVE
+        pushfq
+        pushq %rbx
+        pushq %rbp
+        pushq %r12
+        pushq %r13
+        pushq %r14
+        pushq %r15
+        pushq attempt_stack
+        movq %rsp, attempt_stack
+        .endm
+
+        .globl attempt_call
+attempt_call:
+        SAVE
+        movq %rdi, %rax
+        movq %rsi, %rdi
+        call *%rax
+        xorl %eax, %eax
+        jmp 1f
+
+        .globl attempt_recover
+attempt_recover:
+        movl $1, %eax
+        movl $0x10, %ecx
+        movl %ecx, %ds
+        movl %ecx, %es
+        movl %ecx, %ss
+        movq attempt_stack, %rsp
+1:      popq attempt_stack
+        popq %r15
+        popq %r14
+        popq %r13
+        popq %r12
+        popq %rbp
+        popq %rbx
+        popfq
+        ret
+
+        .globl attempt_user_call
+attempt_user_call:
+        SAVE
+        movq %rsp, main_tss + 4         /* RSP0: below what is saved here */
+        subq $256, main_tss + 4
+        movq %rdi, %rax
+        movq %rsi, %rdi
+        movabsq $user_stack_end - 8, %rdx
+        movabsq $user_end, %rcx
+        movq %rcx, (%rdx)
+        pushq $0x33
+        pushq %rdx
+        pushq $0x202
+        pushq $0x2b
+        pushq %rax
+        iretq
+
+        /* An attempt at CPL 3 returns here: the handler of this vector ends it. */
+        .globl user_end
+user_end:
+        int $0xff
+        hlt
+
+        .section .data
+        .balign 8
+        .globl attempt_stack
+attempt_stack: .quad 0
+
+        .bss
+        .balign 4096
+        .skip 32768
+        .globl kernel_stack_end
+kernel_stack_end:
+        .skip 16384
+        .globl user_stack_end
+user_stack_end:
+
+        .section .note.GNU-stack, "", @progbits
