@@ -8,7 +8,7 @@
  * at the end, which only name functions.
  */
 #include "exec/interpret/handlers.h"
-#include "exec/interpret/operand.h"
+#include "exec/interpret/locked.h"
 
 /* ------------------------------------------------------------------ the operations */
 
@@ -169,32 +169,6 @@ ALWAYS_INLINE s64 form_m(struct cpu *cpu, const struct op *op, s64 left, binary_
 
 /* LOCK: the same by compare-and-exchange on the host's memory, atomic for all processes of the VM.
  */
-ALWAYS_INLINE bool exchange_if(void *p, u64 old, u64 value, unsigned size)
-{
-    switch (size) {
-    case 1: {
-        u8 expected = (u8)old;
-        return __atomic_compare_exchange_n((u8_alias *)p, &expected, (u8)value, false,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    }
-    case 2: {
-        u16 expected = (u16)old;
-        return __atomic_compare_exchange_n((u16_alias *)p, &expected, (u16)value, false,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    }
-    case 4: {
-        u32 expected = (u32)old;
-        return __atomic_compare_exchange_n((u32_alias *)p, &expected, (u32)value, false,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    }
-    default: {
-        u64 expected = old;
-        return __atomic_compare_exchange_n((u64_alias *)p, &expected, value, false,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    }
-    }
-}
-
 ALWAYS_INLINE s64 form_lock(struct cpu *cpu, const struct op *op, s64 left, binary_fn *f,
                             unsigned size, u64 b)
 {
@@ -207,12 +181,9 @@ ALWAYS_INLINE s64 form_lock(struct cpu *cpu, const struct op *op, s64 left, bina
     }
     do {
         cpu->flags = flags;
-        a = size == 1   ? *(volatile u8_alias *)p
-            : size == 2 ? *(volatile u16_alias *)p
-            : size == 4 ? *(volatile u32_alias *)p
-                        : *(volatile u64_alias *)p;
+        a = read_bytes(p, size);
         r = f(cpu, a, b, size);
-    } while (!exchange_if(p, a, r, size));
+    } while (locked_compare_exchange(p, a, r, size) != a);
     if (!rmw_end(cpu, op, size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);

@@ -3,7 +3,7 @@
  */
 #include "exec/interpret/condition.h"
 #include "exec/interpret/handlers.h"
-#include "exec/interpret/operand.h"
+#include "exec/interpret/locked.h"
 
 #define BY_SIZE(prefix)                                \
     {                                                  \
@@ -22,66 +22,64 @@
         f;                                            \
     })
 
-#define ATOMIC_SIZE(bytes, type, alias)                                                        \
-    static s64 cmpxchg_r_##bytes(struct cpu *cpu, const struct op *op, s64 left)               \
-    {                                                                                          \
-        u64 old = reg_read(cpu, op->dst, bytes), rax = reg_read(cpu, RAX * 8, bytes);          \
-        cpu->flags = COMPARE(type, rax, old);                                                  \
-        if (old == rax) {                                                                      \
-            reg_write(cpu, op->dst, bytes, reg_read(cpu, op->src, bytes));                     \
-        } else {                                                                               \
-            reg_write(cpu, RAX * 8, bytes, old);                                               \
-        }                                                                                      \
-        return next(cpu, op, left);                                                            \
-    }                                                                                          \
-    static s64 cmpxchg_m_##bytes(struct cpu *cpu, const struct op *op, s64 left)               \
-    {                                                                                          \
-        u64 rax = reg_read(cpu, RAX * 8, bytes);                                               \
-        type old = (type)rax;                                                                  \
-        void *p = rmw_begin(cpu, op, bytes);                                                   \
-        if (!p) {                                                                              \
-            return fault(cpu, op, left);                                                       \
-        }                                                                                      \
-        bool equal =                                                                           \
-            __atomic_compare_exchange_n((alias *)p, &old, (type)reg_read(cpu, op->src, bytes), \
-                                        false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);            \
-        if (!rmw_end(cpu, op, bytes, p)) {                                                     \
-            return fault(cpu, op, left);                                                       \
-        }                                                                                      \
-        cpu->flags = COMPARE(type, rax, old);                                                  \
-        if (!equal) {                                                                          \
-            reg_write(cpu, RAX * 8, bytes, old);                                               \
-        }                                                                                      \
-        return next(cpu, op, left);                                                            \
-    }                                                                                          \
-    static s64 xadd_r_##bytes(struct cpu *cpu, const struct op *op, s64 left)                  \
-    {                                                                                          \
-        u64 a = reg_read(cpu, op->dst, bytes), b = reg_read(cpu, op->src, bytes);              \
-        cpu->flags = SUM_FLAGS(type, a, b);                                                    \
-        reg_write(cpu, op->src, bytes, a);                                                     \
-        reg_write(cpu, op->dst, bytes, a + b);                                                 \
-        return next(cpu, op, left);                                                            \
-    }                                                                                          \
-    static s64 xadd_m_##bytes(struct cpu *cpu, const struct op *op, s64 left)                  \
-    {                                                                                          \
-        u64 b = reg_read(cpu, op->src, bytes);                                                 \
-        void *p = rmw_begin(cpu, op, bytes);                                                   \
-        if (!p) {                                                                              \
-            return fault(cpu, op, left);                                                       \
-        }                                                                                      \
-        type a = __atomic_fetch_add((alias *)p, (type)b, __ATOMIC_SEQ_CST);                    \
-        if (!rmw_end(cpu, op, bytes, p)) {                                                     \
-            return fault(cpu, op, left);                                                       \
-        }                                                                                      \
-        cpu->flags = SUM_FLAGS(type, a, b);                                                    \
-        reg_write(cpu, op->src, bytes, a);                                                     \
-        return next(cpu, op, left);                                                            \
+#define ATOMIC_SIZE(bytes, type)                                                           \
+    static s64 cmpxchg_r_##bytes(struct cpu *cpu, const struct op *op, s64 left)           \
+    {                                                                                      \
+        u64 old = reg_read(cpu, op->dst, bytes), rax = reg_read(cpu, RAX * 8, bytes);      \
+        cpu->flags = COMPARE(type, rax, old);                                              \
+        if (old == rax) {                                                                  \
+            reg_write(cpu, op->dst, bytes, reg_read(cpu, op->src, bytes));                 \
+        } else {                                                                           \
+            reg_write(cpu, RAX * 8, bytes, old);                                           \
+        }                                                                                  \
+        return next(cpu, op, left);                                                        \
+    }                                                                                      \
+    static s64 cmpxchg_m_##bytes(struct cpu *cpu, const struct op *op, s64 left)           \
+    {                                                                                      \
+        u64 rax = reg_read(cpu, RAX * 8, bytes);                                           \
+        type old;                                                                          \
+        void *p = rmw_begin(cpu, op, bytes);                                               \
+        if (!p) {                                                                          \
+            return fault(cpu, op, left);                                                   \
+        }                                                                                  \
+        old = (type)locked_compare_exchange(p, rax, reg_read(cpu, op->src, bytes), bytes); \
+        if (!rmw_end(cpu, op, bytes, p)) {                                                 \
+            return fault(cpu, op, left);                                                   \
+        }                                                                                  \
+        cpu->flags = COMPARE(type, rax, old);                                              \
+        if (old != (type)rax) {                                                            \
+            reg_write(cpu, RAX * 8, bytes, old);                                           \
+        }                                                                                  \
+        return next(cpu, op, left);                                                        \
+    }                                                                                      \
+    static s64 xadd_r_##bytes(struct cpu *cpu, const struct op *op, s64 left)              \
+    {                                                                                      \
+        u64 a = reg_read(cpu, op->dst, bytes), b = reg_read(cpu, op->src, bytes);          \
+        cpu->flags = SUM_FLAGS(type, a, b);                                                \
+        reg_write(cpu, op->src, bytes, a);                                                 \
+        reg_write(cpu, op->dst, bytes, a + b);                                             \
+        return next(cpu, op, left);                                                        \
+    }                                                                                      \
+    static s64 xadd_m_##bytes(struct cpu *cpu, const struct op *op, s64 left)              \
+    {                                                                                      \
+        u64 b = reg_read(cpu, op->src, bytes);                                             \
+        void *p = rmw_begin(cpu, op, bytes);                                               \
+        if (!p) {                                                                          \
+            return fault(cpu, op, left);                                                   \
+        }                                                                                  \
+        type a = (type)locked_add(p, b, bytes);                                            \
+        if (!rmw_end(cpu, op, bytes, p)) {                                                 \
+            return fault(cpu, op, left);                                                   \
+        }                                                                                  \
+        cpu->flags = SUM_FLAGS(type, a, b);                                                \
+        reg_write(cpu, op->src, bytes, a);                                                 \
+        return next(cpu, op, left);                                                        \
     }
 
-ATOMIC_SIZE(1, u8, u8_alias)
-ATOMIC_SIZE(2, u16, u16_alias)
-ATOMIC_SIZE(4, u32, u32_alias)
-ATOMIC_SIZE(8, u64, u64_alias)
+ATOMIC_SIZE(1, u8)
+ATOMIC_SIZE(2, u16)
+ATOMIC_SIZE(4, u32)
+ATOMIC_SIZE(8, u64)
 
 static bool prepare_atomic(const struct insn *insn, struct op *op, op_fn *const r[4],
                            op_fn *const m[4])
@@ -123,20 +121,19 @@ static void set_zero_flag(struct cpu *cpu, bool zero)
 
 static s64 cmpxchg8b(struct cpu *cpu, const struct op *op, s64 left)
 {
-    u64 old = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
+    u64 expected = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
     u64 value = (u32)cpu->gpr[RBX] | cpu->gpr[RCX] << 32;
     void *p = rmw_begin(cpu, op, 8);
 
     if (!p) {
         return fault(cpu, op, left);
     }
-    bool equal = __atomic_compare_exchange_n((u64_alias *)p, &old, value, false, __ATOMIC_SEQ_CST,
-                                             __ATOMIC_SEQ_CST);
+    u64 old = locked_compare_exchange(p, expected, value, 8);
     if (!rmw_end(cpu, op, 8, p)) {
         return fault(cpu, op, left);
     }
-    set_zero_flag(cpu, equal);
-    if (!equal) {
+    set_zero_flag(cpu, old == expected);
+    if (old != expected) {
         cpu->gpr[RAX] = (u32)old;
         cpu->gpr[RDX] = old >> 32;
     }

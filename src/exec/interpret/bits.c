@@ -3,7 +3,7 @@
  */
 #include "exec/interpret/condition.h"
 #include "exec/interpret/handlers.h"
-#include "exec/interpret/operand.h"
+#include "exec/interpret/locked.h"
 
 /* ------------------------------------------------------------------ BT and its kin */
 
@@ -88,31 +88,14 @@ static s64 bt_m(struct cpu *cpu, const struct op *op, s64 left)
     return next(cpu, op, left);
 }
 
+/* Returns whether the bit was set. */
 ALWAYS_INLINE bool update_unit(void *p, u64 bit, unsigned size, enum change change)
 {
-    u64 old, value;
+    u64 old;
 
-    switch (size) {
-    case 2:
-        old = change == CHANGE_SET ? __atomic_fetch_or((u16_alias *)p, (u16)bit, __ATOMIC_SEQ_CST)
-              : change == CHANGE_RESET
-                  ? __atomic_fetch_and((u16_alias *)p, (u16)~bit, __ATOMIC_SEQ_CST)
-                  : __atomic_fetch_xor((u16_alias *)p, (u16)bit, __ATOMIC_SEQ_CST);
-        break;
-    case 4:
-        old = change == CHANGE_SET ? __atomic_fetch_or((u32_alias *)p, (u32)bit, __ATOMIC_SEQ_CST)
-              : change == CHANGE_RESET
-                  ? __atomic_fetch_and((u32_alias *)p, (u32)~bit, __ATOMIC_SEQ_CST)
-                  : __atomic_fetch_xor((u32_alias *)p, (u32)bit, __ATOMIC_SEQ_CST);
-        break;
-    default:
-        value = bit;
-        old = change == CHANGE_SET ? __atomic_fetch_or((u64_alias *)p, value, __ATOMIC_SEQ_CST)
-              : change == CHANGE_RESET
-                  ? __atomic_fetch_and((u64_alias *)p, ~value, __ATOMIC_SEQ_CST)
-                  : __atomic_fetch_xor((u64_alias *)p, value, __ATOMIC_SEQ_CST);
-        break;
-    }
+    do {
+        old = read_bytes(p, size);
+    } while (locked_compare_exchange(p, old, changed(old, bit, change), size) != old);
     return old & bit;
 }
 
@@ -132,7 +115,9 @@ ALWAYS_INLINE s64 bit_m(struct cpu *cpu, const struct op *op, s64 left, enum cha
             return fault(cpu, op, left);
         }
     }
-    bool carry = update_unit(p, bit, op->size, change);
+    bool carry = op->size == 2   ? update_unit(p, bit, 2, change)
+                 : op->size == 4 ? update_unit(p, bit, 4, change)
+                                 : update_unit(p, bit, 8, change);
     if (!rmw_end(cpu, op, op->size, p)) {
         return fault(cpu, op, left);
     }
@@ -196,31 +181,31 @@ bool prepare_bit_test(struct cpu *cpu, const struct insn *insn, struct op *op)
 
 /* ------------------------------------------------------------------ scans and counts */
 
-#define SCAN_ASM(type, insn)                            \
-    ({                                                  \
-        type x = (type)a;                               \
-        __asm__(insn " %[b], %[x]\n\tlahf\n\tseto %%al" \
-                : [x] "+&r"(x), "=&a"(f)                \
-                : [b] "r"((type)b)                      \
-                : "cc");                                \
-        r = x;                                          \
+/* The flags go in because some leave a part of them alone, and the whole of the old register
+ * because a source of 0 leaves that alone: how much of it is the host's affair. */
+#define SCAN_ASM(type, insn, width)                                                             \
+    ({                                                                                          \
+        __asm__("addb $0x7f, %%al\n\tsahf\n\t" insn " %[b], %" width "[r]\n\tlahf\n\tseto %%al" \
+                : [r] "+&r"(r), "+&a"(f)                                                        \
+                : [b] "r"((type)b)                                                              \
+                : "cc");                                                                        \
     })
 
 /* a is the destination's old value, which BSF and BSR keep for a source of 0. */
 #define SCAN_OPERATION(name)                                           \
     static u64 do_##name(struct cpu *cpu, u64 a, u64 b, unsigned size) \
     {                                                                  \
-        u16 f;                                                         \
-        u64 r;                                                         \
+        u16 f = cpu->flags;                                            \
+        u64 r = a;                                                     \
         switch (size) {                                                \
         case 2:                                                        \
-            SCAN_ASM(u16, #name "w");                                  \
+            SCAN_ASM(u16, #name "w", "w");                             \
             break;                                                     \
         case 4:                                                        \
-            SCAN_ASM(u32, #name "l");                                  \
+            SCAN_ASM(u32, #name "l", "k");                             \
             break;                                                     \
         default:                                                       \
-            SCAN_ASM(u64, #name "q");                                  \
+            SCAN_ASM(u64, #name "q", "q");                             \
             break;                                                     \
         }                                                              \
         cpu->flags = f;                                                \

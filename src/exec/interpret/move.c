@@ -4,7 +4,7 @@
  */
 #include "exec/interpret/condition.h"
 #include "exec/interpret/handlers.h"
-#include "exec/interpret/operand.h"
+#include "exec/interpret/locked.h"
 
 #define BY_SIZE(prefix)                                \
     {                                                  \
@@ -224,14 +224,6 @@ bool prepare_lea(struct cpu *cpu, const struct insn *insn, struct op *op)
 
 /* ------------------------------------------------------------------ XCHG */
 
-ALWAYS_INLINE u64 exchange(void *p, u64 value, unsigned size)
-{
-    return size == 1   ? __atomic_exchange_n((u8_alias *)p, (u8)value, __ATOMIC_SEQ_CST)
-           : size == 2 ? __atomic_exchange_n((u16_alias *)p, (u16)value, __ATOMIC_SEQ_CST)
-           : size == 4 ? __atomic_exchange_n((u32_alias *)p, (u32)value, __ATOMIC_SEQ_CST)
-                       : __atomic_exchange_n((u64_alias *)p, value, __ATOMIC_SEQ_CST);
-}
-
 #define XCHG_SIZE(bytes)                                                          \
     static s64 xchg_rr_##bytes(struct cpu *cpu, const struct op *op, s64 left)    \
     {                                                                             \
@@ -246,7 +238,7 @@ ALWAYS_INLINE u64 exchange(void *p, u64 value, unsigned size)
         if (!p) {                                                                 \
             return fault(cpu, op, left);                                          \
         }                                                                         \
-        u64 old = exchange(p, reg_read(cpu, op->src, bytes), bytes);              \
+        u64 old = locked_exchange(p, reg_read(cpu, op->src, bytes), bytes);       \
         if (!rmw_end(cpu, op, bytes, p)) {                                        \
             return fault(cpu, op, left);                                          \
         }                                                                         \

@@ -83,12 +83,17 @@ static bool store_masked(struct cpu *cpu, const struct op *op)
     return !cpu->fault.pending && store_masked_slow(cpu, op);
 }
 
-static s64 op_store_masked(struct cpu *cpu, const struct op *op, s64 left)
+APART bool do_store_masked(struct cpu *cpu, const struct op *op)
 {
     if (!vector_check(cpu, thunk_of(op)->attributes) || !store_masked(cpu, op)) {
-        return fault(cpu, op, left);
+        return false;
     }
-    return next(cpu, op, left);
+    return true;
+}
+
+static s64 op_store_masked(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_store_masked(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 static void vector_get(const struct fpu_area *area, unsigned reg, u8 *bytes)
