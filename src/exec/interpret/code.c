@@ -42,7 +42,7 @@ static struct line *find_line(struct exec *x, u64 key)
 {
     for (u32 i = x->line_bucket[hash(key) % LINE_BUCKETS]; i != NONE;) {
         struct line *line = &x->lines[i - 1];
-        if (line->key == key && !line->stale) {
+        if (line->key == key) {
             return line;
         }
         i = line->next_in_bucket;
@@ -308,9 +308,22 @@ const struct op *code_fetch_one(struct cpu *cpu)
 
 /* ------------------------------------------------------------------ stores into code */
 
-static void make_stale(struct line *line)
+/* Take a line out of its bucket, so that a page that is rewritten again and again does not leave a
+ * long chain behind. */
+static void unlink_line(struct exec *x, const struct line *line)
 {
-    line->stale = true;
+    u32 index = (u32)(line - x->lines) + 1;
+    u32 *link = &x->line_bucket[hash(line->key) % LINE_BUCKETS];
+
+    while (*link != index) {
+        link = &x->lines[*link - 1].next_in_bucket;
+    }
+    *link = line->next_in_bucket;
+}
+
+static void make_stale(struct exec *x, struct line *line)
+{
+    unlink_line(x, line);
     for (unsigned i = 0; i < line->op_count; i++) {
         line->ops[i].fn = op_stale;
     }
@@ -328,13 +341,11 @@ void code_written(struct cpu *cpu, gpa_t gpa, unsigned size)
     }
     for (u32 *link = &page->first_line; *link != NONE;) {
         struct line *line = &x->lines[*link - 1];
-        if (line->stale) {
-            *link = line->next_in_page; /* found stale before: unlink */
-            continue;
-        }
         if (line->start <= last && line->end >= first) {
-            make_stale(line);
+            make_stale(x, line);
+            *link = line->next_in_page;
+        } else {
+            link = &line->next_in_page;
         }
-        link = &line->next_in_page;
     }
 }

@@ -30,7 +30,6 @@ struct line {
     u32 next_in_bucket, next_in_page; /* index + 1, 0 ends */
     u16 start, end;                   /* byte offsets in the page */
     u16 op_count;
-    bool stale;
 };
 
 struct code_page {
