@@ -43,32 +43,37 @@ static void write_pair(struct cpu *cpu, unsigned size, u64 low, u64 high)
 
 /* ------------------------------------------------------------------ one-operand MUL and IMUL */
 
+/* Which flags a multiplication leaves alone is the host's affair: it gets the guest's. */
+#define PUT_FLAGS "xchg %%rax, %[ah]\n\tsahf\n\txchg %%rax, %[ah]\n\t"
+
 /* The operands' type picks the host's instruction.  MOV and XCHG around LAHF leave the flags alone.
  */
-#define MULTIPLY_WIDE(type, insn)                                                          \
-    ({                                                                                     \
-        type lo = (type)cpu->gpr[RAX], hi;                                                 \
-        u8 overflow;                                                                       \
-        u64 ah;                                                                            \
-        __asm__(insn " %[b]\n\tseto %[o]\n\tmov %%rax, %[ah]\n\tlahf\n\txchg %%rax, %[ah]" \
-                : "+&a"(lo), "=&d"(hi), [o] "=&q"(overflow), [ah] "=&r"(ah)                \
-                : [b] "r"((type)value)                                                     \
-                : "cc");                                                                   \
-        cpu->flags = (u16)((ah & 0xff00) | overflow);                                      \
-        write_pair(cpu, sizeof(type), lo, hi);                                             \
+#define MULTIPLY_WIDE(type, insn)                                                     \
+    ({                                                                                \
+        type lo = (type)cpu->gpr[RAX], hi;                                            \
+        u8 overflow;                                                                  \
+        u64 ah = cpu->flags;                                                          \
+        __asm__(PUT_FLAGS insn                                                        \
+                " %[b]\n\tseto %[o]\n\tmov %%rax, %[ah]\n\tlahf\n\txchg %%rax, %[ah]" \
+                : "+&a"(lo), "=&d"(hi), [o] "=&q"(overflow), [ah] "+&r"(ah)           \
+                : [b] "r"((type)value)                                                \
+                : "cc");                                                              \
+        cpu->flags = (u16)((ah & 0xff00) | overflow);                                 \
+        write_pair(cpu, sizeof(type), lo, hi);                                        \
     })
 
-#define MULTIPLY_BYTES(insn)                                                               \
-    ({                                                                                     \
-        u16 ax = (u8)cpu->gpr[RAX];                                                        \
-        u8 overflow;                                                                       \
-        u64 ah;                                                                            \
-        __asm__(insn " %[b]\n\tseto %[o]\n\tmov %%rax, %[ah]\n\tlahf\n\txchg %%rax, %[ah]" \
-                : "+&a"(ax), [o] "=&q"(overflow), [ah] "=&r"(ah)                           \
-                : [b] "q"((u8)value)                                                       \
-                : "cc");                                                                   \
-        cpu->flags = (u16)((ah & 0xff00) | overflow);                                      \
-        reg_write(cpu, RAX * 8, 2, ax);                                                    \
+#define MULTIPLY_BYTES(insn)                                                          \
+    ({                                                                                \
+        u16 ax = (u8)cpu->gpr[RAX];                                                   \
+        u8 overflow;                                                                  \
+        u64 ah = cpu->flags;                                                          \
+        __asm__(PUT_FLAGS insn                                                        \
+                " %[b]\n\tseto %[o]\n\tmov %%rax, %[ah]\n\tlahf\n\txchg %%rax, %[ah]" \
+                : "+&a"(ax), [o] "=&q"(overflow), [ah] "+&r"(ah)                      \
+                : [b] "q"((u8)value)                                                  \
+                : "cc");                                                              \
+        cpu->flags = (u16)((ah & 0xff00) | overflow);                                 \
+        reg_write(cpu, RAX * 8, 2, ax);                                               \
     })
 
 #define MULTIPLY(name)                                                     \
@@ -115,19 +120,19 @@ bool prepare_multiply(struct cpu *cpu, const struct insn *insn, struct op *op)
 
 /* ------------------------------------------------------------------ two- and three-operand IMUL */
 
-#define IMUL_ASM(type, insn)                            \
-    ({                                                  \
-        type x = (type)a;                               \
-        __asm__(insn " %[b], %[x]\n\tlahf\n\tseto %%al" \
-                : [x] "+&r"(x), "=&a"(f)                \
-                : [b] "r"((type)b)                      \
-                : "cc");                                \
-        r = x;                                          \
+#define IMUL_ASM(type, insn)                                       \
+    ({                                                             \
+        type x = (type)a;                                          \
+        __asm__("sahf\n\t" insn " %[b], %[x]\n\tlahf\n\tseto %%al" \
+                : [x] "+&r"(x), "+&a"(f)                           \
+                : [b] "r"((type)b)                                 \
+                : "cc");                                           \
+        r = x;                                                     \
     })
 
 ALWAYS_INLINE void imul_into(struct cpu *cpu, const struct op *op, u64 a, u64 b)
 {
-    u16 f;
+    u16 f = cpu->flags;
     u64 r;
 
     switch (op->size) {
