@@ -172,8 +172,8 @@ static u8 *piece_at(struct cpu *cpu, const struct op *op, unsigned segment, unsi
     if (gva & (op->size - 1u)) {
         *room &= ~(u64)(op->size - 1u); /* the last element would cross */
     }
-    if (cpu->single_step_needed || bits_sign_extend(gva, 48) != gva) {
-        return NULL;
+    if (cpu->mmu.set == cpu->mmu.sets[TLB_UNCACHED] || bits_sign_extend(gva, 48) != gva) {
+        return NULL; /* alignment checks, watchpoints: each element is looked at */
     }
     u8 *p = access == ACCESS_WRITE ? tlb_write(&cpu->mmu, gva, 1) : tlb_read(&cpu->mmu, gva, 1);
     return p ? p : mmu_host(&cpu->mmu, gva, 1, access | access_privilege(cpu), &faulted);
@@ -282,7 +282,7 @@ ALWAYS_INLINE s64 string(struct cpu *cpu, const struct op *op, s64 left, element
         if (done >= SLICE) {
             done = 0;
             if (attention(cpu)) {
-                cpu->rflags |= RFLAGS_RF; /* as saved by an interrupt between two iterations */
+                cpu->rflags |= RFLAGS_RF;    /* as saved by an interrupt between two iterations */
                 return fault(cpu, op, left); /* no exception: it goes on from here later */
             }
         }
