@@ -34,20 +34,15 @@ ALWAYS_INLINE s64 far_direct(struct cpu *cpu, const struct op *op, s64 left, tra
     return far_to(cpu, op, left, f, (u16)op->disp, op->imm);
 }
 
-/* m16:16, m16:32, m16:64 */
+/* m16:16, m16:32, m16:64: two loads, each with its own alignment. */
 APART bool load_far_pointer(struct cpu *cpu, const struct op *op, u16 *selector, u64 *offset)
 {
-    u8 bytes[10];
     gva_t gva;
 
-    if (!op_address(cpu, op, op->size + 2, ACCESS_READ, &gva) ||
-        !load_slow(cpu, op->segment, gva, bytes, op->size + 2)) {
-        return false;
-    }
     *offset = 0;
-    memcpy(offset, bytes, op->size);
-    memcpy(selector, bytes + op->size, 2);
-    return true;
+    return op_address(cpu, op, op->size + 2, ACCESS_READ, &gva) &&
+           load_slow(cpu, op->segment, gva, offset, op->size) &&
+           load_slow(cpu, op->segment, gva + op->size, selector, 2);
 }
 
 ALWAYS_INLINE s64 far_memory(struct cpu *cpu, const struct op *op, s64 left, transfer_fn *f)
@@ -276,11 +271,19 @@ bool prepare_push_seg(struct cpu *cpu, const struct insn *insn, struct op *op)
     return true;
 }
 
+/* The whole slot is read, though only a selector of it is used. */
+ALWAYS_INLINE bool load_slot(struct cpu *cpu, const struct op *op, u64 *value)
+{
+    return op->size == 8   ? stack_load(cpu, 0, 8, value)
+           : op->size == 4 ? stack_load(cpu, 0, 4, value)
+                           : stack_load(cpu, 0, 2, value);
+}
+
 static s64 pop_seg(struct cpu *cpu, const struct op *op, s64 left)
 {
     u64 selector;
 
-    if (!stack_load(cpu, 0, 2, &selector) || !segment_load(cpu, op->dst, (u16)selector)) {
+    if (!load_slot(cpu, op, &selector) || !segment_load(cpu, op->dst, (u16)selector)) {
         return fault(cpu, op, left);
     }
     stack_add(cpu, op->size);
@@ -335,18 +338,19 @@ bool prepare_load_far_pointer(struct cpu *cpu, const struct insn *insn, struct o
 
 APART bool do_bound(struct cpu *cpu, const struct op *op)
 {
-    u64 bounds = 0;
+    u64 low = 0, high = 0;
     unsigned bits = op->size * 8;
     gva_t gva;
 
     if (!op_address(cpu, op, op->size * 2, ACCESS_READ, &gva) ||
-        !load_slow(cpu, op->segment, gva, &bounds, op->size * 2)) {
+        !load_slow(cpu, op->segment, gva, &low, op->size) ||
+        !load_slow(cpu, op->segment, gva + op->size, &high, op->size)) {
         return false;
     }
     s64 index = (s64)bits_sign_extend(cpu->gpr[op->src >> 3], bits);
-    s64 low = (s64)bits_sign_extend(bounds, bits),
-        high = (s64)bits_sign_extend(bounds >> bits, bits);
-    return (index >= low && index <= high) || cpu_raise(cpu, VECTOR_BR);
+    return (index >= (s64)bits_sign_extend(low, bits) &&
+            index <= (s64)bits_sign_extend(high, bits)) ||
+           cpu_raise(cpu, VECTOR_BR);
 }
 
 static s64 bound(struct cpu *cpu, const struct op *op, s64 left)
