@@ -119,11 +119,21 @@ static unsigned privilege(const struct cpu *cpu, const struct stack *stack)
     return stack->cpl == 3 ? ACCESS_USER : cpu->rflags & RFLAGS_AC ? ACCESS_AC : 0;
 }
 
+/* #AC, as for any access of a program. */
+static bool check_alignment(struct cpu *cpu, const struct stack *stack, gva_t gva, unsigned size)
+{
+    if (stack->cpl == 3 && cpu->cpl == 3 && (gva & (size - 1)) && (cpu->rflags & RFLAGS_AC) &&
+        (cpu->mmu.paging.cr0 & CR0_AM)) {
+        return cpu_raise_error(cpu, VECTOR_AC, 0);
+    }
+    return true;
+}
+
 bool system_push(struct cpu *cpu, struct stack *stack, u64 value, unsigned size)
 {
     gva_t gva;
     u64 sp = (stack->sp - size) & stack->mask;
-    if (!locate(cpu, stack, sp, size, true, &gva) ||
+    if (!locate(cpu, stack, sp, size, true, &gva) || !check_alignment(cpu, stack, gva, size) ||
         !write_memory(cpu, gva, &value, size, privilege(cpu, stack))) {
         return false;
     }
@@ -136,7 +146,7 @@ bool system_pop(struct cpu *cpu, struct stack *stack, u64 *value, unsigned size)
     gva_t gva;
     u64 sp = stack->sp & stack->mask;
     *value = 0;
-    if (!locate(cpu, stack, sp, size, false, &gva) ||
+    if (!locate(cpu, stack, sp, size, false, &gva) || !check_alignment(cpu, stack, gva, size) ||
         !read_memory(cpu, gva, value, size, privilege(cpu, stack))) {
         return false;
     }
@@ -163,7 +173,7 @@ bool system_push_all(struct cpu *cpu, struct stack *stack, const u64 *values, un
     }
     gva_t gva;
     u64 sp = stack->sp - count * 8;
-    if (!locate(cpu, stack, sp, count * 8, true, &gva) ||
+    if (!locate(cpu, stack, sp, count * 8, true, &gva) || !check_alignment(cpu, stack, gva, 8) ||
         !write_memory(cpu, gva, frame, count * 8, privilege(cpu, stack))) {
         return false;
     }
@@ -184,6 +194,7 @@ bool system_pop_all(struct cpu *cpu, struct stack *stack, u64 *values, unsigned 
     }
     gva_t gva;
     if (!locate(cpu, stack, stack->sp, count * 8, false, &gva) ||
+        !check_alignment(cpu, stack, gva, 8) ||
         !read_memory(cpu, gva, values, count * 8, privilege(cpu, stack))) {
         return false;
     }
