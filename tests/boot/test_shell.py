@@ -58,5 +58,22 @@ class Shell(unittest.TestCase):
         answer = machine.command("echo alive $((6 * 7))")
         self.assertEqual(answer.strip(), "alive 42")
 
+    def test_two_processors(self):
+        """Both run the guest's work, and the kernel patches its own code under way."""
+        with harness.linux("-c", "2") as machine:
+            machine.expect("machine made by Ringer", harness.BOOT_TIME)
+            machine.expect("^" + harness.PROMPT)
+            self.assertEqual(machine.command("nproc").strip(), "2")
+            machine.command("for i in 1 2 3 4; do seq 1 20000 | gzip -c >f$i & done; wait")
+            answer = machine.command("for i in 1 2 3 4; do gunzip -c f$i | sha256sum; done | uniq")
+            lines = "".join("%d\n" % i for i in range(1, 20001))
+            self.assertEqual(answer.split()[0], hashlib.sha256(lines.encode()).hexdigest())
+            self.assertEqual(answer.count("-"), 1)
+            answer = machine.command("grep -E 'RES|LOC' /proc/interrupts")
+            for count in re.findall(r"(?:RES|LOC):\s+(\d+)\s+(\d+)", answer):
+                self.assertGreater(int(count[0]) * int(count[1]), 0)
+            machine.send("poweroff\n")
+            self.assertEqual(machine.finish(), (0, ""))
+
 
 harness.main()
