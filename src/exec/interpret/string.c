@@ -172,8 +172,9 @@ static u8 *piece_at(struct cpu *cpu, const struct op *op, unsigned segment, unsi
     if (gva & (op->size - 1u)) {
         *room &= ~(u64)(op->size - 1u); /* the last element would cross */
     }
-    if (cpu->mmu.set == cpu->mmu.sets[TLB_UNCACHED] || bits_sign_extend(gva, 48) != gva) {
-        return NULL; /* alignment checks, watchpoints: each element is looked at */
+    if (cpu->single_step_needed || cpu->mmu.set == cpu->mmu.sets[TLB_UNCACHED] ||
+        bits_sign_extend(gva, 48) != gva) {
+        return NULL; /* each element is looked at, or trapped after */
     }
     u8 *p = access == ACCESS_WRITE ? tlb_write(&cpu->mmu, gva, 1) : tlb_read(&cpu->mmu, gva, 1);
     return p ? p : mmu_host(&cpu->mmu, gva, 1, access | access_privilege(cpu), &faulted);
