@@ -223,6 +223,13 @@ static inline bool is_string(const struct insn *insn)
            insn->id == INSN_CMPS || insn->id == INSN_SCAS;
 }
 
+/* Does it lock the bus if its operand crosses a line of the host's cache?  On Intel the kernel may
+ * punish that with a pause for each. */
+static inline bool is_locked(const struct insn *insn)
+{
+    return insn->lock || insn->id == INSN_XCHG;
+}
+
 /* Aim the memory operand at linear address target, by its base, its index or its displacement. */
 static inline void aim(struct trial *t, struct attempt *a, u64 target)
 {

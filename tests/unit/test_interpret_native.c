@@ -339,6 +339,7 @@ static void try_one(struct trial *t, struct attempt *a, unsigned map, unsigned o
         if (is_string(&a->insn)) {
             aim_strings(t, a);
         } else if (memory_operand(&a->insn)) {
+            target &= t->is_intel && is_locked(&a->insn) ? ~15ull : ~0ull;
             aim(t, a, target);
         }
         if (a->decoded != INSN_OK || is_excluded(t, a)) {
