@@ -16,6 +16,8 @@ enum apic_mode { MODE_DISABLED, MODE_XAPIC, MODE_X2APIC }; /* as in struct inter
 #define SVR_NO_BROADCAST (1u << 12)
 #define SVR_WRITABLE     0x13ffu
 
+#define LVT_PENDING    (1u << 12) /* delivery status: read-only */
+#define LVT_REMOTE_IRR (1u << 14) /* read-only */
 #define LVT_MASKED     (1u << 16)
 #define LVT_MODE_SHIFT 8
 

@@ -308,11 +308,16 @@ bool lapic_claims(const struct cpu *cpu, u64 gpa)
     return lapic_mode(base) == MODE_XAPIC && (gpa & PAGE_MASK) == (base & APIC_BASE_ADDR);
 }
 
-/* The bits that a WRMSR may set, for registers that can be written at all. */
+/* The bits that a WRMSR may set, for registers that can be written at all.  Read-only bits are not
+ * reserved ones: setting them is no error and has no effect.  Linux does so to LINT0 when it shuts
+ * down. */
 static u32 x2apic_writable(u32 offset)
 {
-    if (lvt_entry(offset) >= 0) {
-        return lvt_writable[lvt_entry(offset)];
+    int entry = lvt_entry(offset);
+
+    if (entry >= 0) {
+        bool pin = entry == LVT_LINT0 || entry == LVT_LINT1;
+        return lvt_writable[entry] | LVT_PENDING | (pin ? LVT_REMOTE_IRR : 0);
     }
     switch (offset) {
     case REG_TPR:

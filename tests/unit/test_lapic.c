@@ -244,6 +244,8 @@ static void test_x2apic_registers(void **state)
         {0x828, 1, false, true},           {0x830, 0x10000, false, true},
         {0x830, 0x2000, false, true},      {0x831, 0, false, false},
         {0x832, 0x700ff, true, true},      {0x832, 0x80000, false, true},
+        {0x832, 0x11000, true, true},      {0x832, 0x4000, false, true},
+        {0x835, 0x5700, true, true},       {0x835, 0x800, false, true},
         {0x838, 0x100000000, false, true}, {0x838, 0xffffffff, true, true},
         {0x839, 0, false, true},           {0x83e, 0xb, true, true},
         {0x83e, 0x4, false, true},         {0x83f, 0x30, true, false},
@@ -268,6 +270,8 @@ static void test_x2apic_registers(void **state)
     assert_int_equal(value, 2);
     assert_true(lapic_msr_read(cpu, 0x80d, &value));
     assert_int_equal(value, 4);
+    assert_true(lapic_msr_read(cpu, 0x835, &value));
+    assert_int_equal(value & ~0x10000ull, 0x700); /* status bits are not taken */
 }
 
 static void expect(struct small *s, unsigned to, u8 vector, bool arrives)
