@@ -7,6 +7,7 @@
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
@@ -35,15 +36,27 @@ void vcpu_unmap_rest(void)
 
 #define LOAD(field) \
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, __builtin_offsetof(struct seccomp_data, field))
-#define EQUAL(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
-#define ALLOW                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define KILL                  BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+#define EQUAL(value, yes, no)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
+#define ANY_BIT(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (value), (yes), (no))
+#define WITHOUT(value)          BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~(u32)(value))
+#define ALLOW                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define KILL                    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
 
-/* Whole system calls, and those that may only be made on given descriptors (the low half of the
- * argument, which is all that the kernel looks at). */
+/* Whole system calls; those of which an argument must be one of two values; and those of which it
+ * must have none of some bits.  Of each argument the low half is looked at, which is all that the
+ * kernel takes of these. */
 #define ALLOW_CALL(number) EQUAL((number), 0, 1), ALLOW
-#define ALLOW_CALL_ON(number, field, fd1, fd2) \
-    EQUAL((number), 0, 5), LOAD(field), EQUAL((fd1), 1, 0), EQUAL((fd2), 0, 1), ALLOW, KILL
+#define ALLOW_CALL_WITH(number, field, value1, value2) \
+    EQUAL((number), 0, 5), LOAD(field), EQUAL((value1), 1, 0), EQUAL((value2), 0, 1), ALLOW, KILL
+#define ALLOW_CALL_WITHOUT(number, field, bits) \
+    EQUAL((number), 0, 4), LOAD(field), ANY_BIT((bits), 0, 1), KILL, ALLOW
+
+/* mmap(): one of the two descriptors, shared, at a given address (so nothing anonymous), and
+ * nothing that could be executed.  The interpreter's thunks were mapped before. */
+#define ALLOW_MMAP                                                                   \
+    EQUAL(__NR_mmap, 0, 10), LOAD(args[2]), ANY_BIT(PROT_EXEC, 6, 0), LOAD(args[3]), \
+        WITHOUT(MAP_POPULATE), EQUAL(MAP_SHARED | MAP_FIXED, 0, 3), LOAD(args[4]),   \
+        EQUAL(VCPU_FD_ARENA, 2, 0), EQUAL(VCPU_FD_RAM, 1, 0), KILL, ALLOW
 
 long vcpu_jail(void)
 {
@@ -52,16 +65,16 @@ long vcpu_jail(void)
         EQUAL(AUDIT_ARCH_X86_64, 1, 0),
         KILL,
         LOAD(nr),
-        ALLOW_CALL(__NR_futex),
+        ALLOW_CALL_WITH(__NR_futex, args[1], FUTEX_WAIT, FUTEX_WAKE),
+        ALLOW_CALL_WITH(__NR_write, args[0], VCPU_FD_STDERR, VCPU_FD_KICK),
         ALLOW_CALL(__NR_rt_sigreturn),
+        ALLOW_CALL(__NR_restart_syscall), /* what a stopped futex() goes on as */
         ALLOW_CALL(__NR_timer_settime),
-        ALLOW_CALL(__NR_munmap),
-        ALLOW_CALL(__NR_mprotect),
         ALLOW_CALL(__NR_getppid),
         ALLOW_CALL(__NR_exit_group),
-        ALLOW_CALL(__NR_exit),
-        ALLOW_CALL_ON(__NR_mmap, args[4], VCPU_FD_ARENA, VCPU_FD_RAM),
-        ALLOW_CALL_ON(__NR_write, args[0], VCPU_FD_STDERR, VCPU_FD_KICK),
+        ALLOW_MMAP,
+        ALLOW_CALL_WITHOUT(__NR_mprotect, args[2], PROT_EXEC),
+        ALLOW_CALL(__NR_munmap),
         KILL,
     };
     const struct sock_fprog program = {
