@@ -17,6 +17,7 @@ handler *handlers[256];
 struct fault fault;
 const char *command_line = "";
 static bool failed;
+static unsigned unexpected;
 
 /* ------------------------------------------------------------------ text */
 
@@ -186,6 +187,9 @@ void guest_interrupt(struct frame *frame)
                                    frame->flags};
         }
         attempt_recover();
+    }
+    if (unexpected++) { /* while this was being told */
+        guest_exit(EXIT_UNEXPECTED);
     }
     print("FAIL unexpected vector %x error %x at %l cr2 %l\n", (unsigned)frame->vector,
           (unsigned)frame->error, (u64)frame->ip, (u64)read_cr2());

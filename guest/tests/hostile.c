@@ -116,18 +116,23 @@ static void use_tss(word address)
     __asm__ volatile("ltr %w0; int3" ::"r"(FREE_SELECTOR) : "memory");
 }
 
-static void at_all_addresses(void)
+/* A stack that is nowhere is not one for handlers. */
+static void own_stack_for_handlers(void)
 {
-    static void (*const uses[])(word) = {
-        jump,      touch,     use_stack,  store_tables, use_locked,     use_locked_16, use_vectors,
-        use_state, use_xsave, use_string, use_ports,    use_bit_string, use_gdt};
-    struct table own = {sizeof(gdt) - 1, (word)gdt};
-
-    /* A stack that is nowhere is not one for handlers. */
     *(u64 *)(main_tss + 36) = (word)user_stack_end;
     for (unsigned i = 0; i < 32; i++) {
         set_gate(i, (word)(interrupt_stubs + 16 * i), KERNEL_CS, 0x8e, 1);
     }
+}
+
+static void at_all_addresses(void)
+{
+    static void (*const uses[])(word) = {jump,       touch,         use_stack,   store_tables,
+                                         use_locked, use_locked_16, use_vectors, use_state,
+                                         use_xsave,  use_string,    use_ports,   use_bit_string};
+    struct table own = {sizeof(gdt) - 1, (word)gdt};
+
+    own_stack_for_handlers();
     for (unsigned i = 0; i < ARRAY_SIZE(uses); i++) {
         for (unsigned j = 0; j < ARRAY_SIZE(nowhere); j++) {
             print("%u %l: ", i, nowhere[j]);
@@ -138,9 +143,14 @@ static void at_all_addresses(void)
     }
 }
 
+static void gdt_nowhere(void)
+{
+    use_gdt(nowhere[option_number("at", 0) % ARRAY_SIZE(nowhere)]);
+}
+
 static void tss_nowhere(void)
 {
-    use_tss(nowhere[option_number("at", 0) % ARRAY_SIZE(nowhere)]);
+    attempt(use_tss, nowhere[option_number("at", 0) % ARRAY_SIZE(nowhere)]);
 }
 
 static void idt_nowhere(void)
@@ -252,7 +262,7 @@ static void all_mmio(void)
     bool all = option("all");
 
     handlers[VECTOR_NMI] = ignore; /* the local APIC may well send some */
-    for (u64 at = 0x4000000; at < 0x100000000; at += 0x10000) {
+    for (u64 at = 0x4000000; at < 0x100000000; at += 0x40000) {
         if ((at & ~0xfffffull) != LAPIC_BASE) {
             write_sizes(at + (random_number() & 0xfff), random_number());
         }
@@ -260,9 +270,9 @@ static void all_mmio(void)
     for (u64 at = VGA; at < 0x100000; at += 0x333) {
         write_sizes(at, random_number());
     }
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 10; round++) {
         for (u32 offset = 0; offset < 0x400; offset += 4) {
-            if (all || (offset & ~0xfu) != APIC_ICR) {
+            if (all || offset < APIC_ICR - 16 || offset >= APIC_ICR + 16) {
                 write_sizes(LAPIC_BASE + offset + round % 4, random_number());
             }
             ioapic_write((u32)random_number() & 0x7f, (u32)random_number());
@@ -503,8 +513,9 @@ static void return_to_random(word unused)
     u64 selectors[] = {0, KERNEL_CS, USER_CS32, USER_CS64, CODE32_CS, CODE16_CS, random_number()};
     u64 stacks[] = {0, KERNEL_DS, USER_DS, USER_DS64, DATA16_DS, MAIN_TSS, random_number()};
     u64 cs = selectors[random_number() % 7], ss = stacks[random_number() % 7];
-    u64 ip = random_number() % 8 ? (word)landing + random_number() % 65536 : random_number();
-    u64 sp = random_number() % 8 ? (word)landing + random_number() % 65536 : random_number();
+    /* Now and then not canonical, but for 32-bit code always in what is INT3 only. */
+    u64 ip = ((word)landing + random_number() % 65536) | (random_number() % 8 ? 0 : 1ull << 60);
+    u64 sp = (word)landing + random_number() % 65536;
     u64 flags = random_number() & ~0x200ull;
 
     (void)unused;
@@ -518,9 +529,9 @@ static void load_selectors(word selector)
     struct __attribute__((packed)) {
         u32 offset;
         u16 selector;
-    } pointer = {(u32)(word)landing, (u16)selector};
+    } pointer = {(u32)(word)landing + 32768, (u16)selector};
 
-    switch (random_number() % 10) {
+    switch (random_number() % 9) {
     case 0:
         __asm__ volatile("mov %w0, %%ds" ::"r"(selector));
         break;
@@ -531,25 +542,22 @@ static void load_selectors(word selector)
         __asm__ volatile("lldt %w0" ::"r"(selector));
         break;
     case 3:
-        __asm__ volatile("ltr %w0" ::"r"(selector));
-        break;
-    case 4:
         __asm__ volatile("ljmp *%0" ::"m"(pointer) : "memory");
         break;
-    case 5:
+    case 4:
         __asm__ volatile("lcall *%0" ::"m"(pointer) : "memory");
         break;
-    case 6:
+    case 5:
         __asm__ volatile("lar %w0, %%eax; lsl %w0, %%eax; verr %w0; verw %w0" ::"r"(selector)
                          : "eax", "cc");
         break;
-    case 7:
+    case 6:
         __asm__ volatile("lss %0, %%eax" ::"m"(pointer) : "eax", "memory");
         break;
-    case 8:
+    case 7:
         __asm__ volatile("push %0; push %1; lretq" ::"r"(selector), "r"((word)landing) : "memory");
         break;
-    case 9:
+    case 8:
         __asm__ volatile("mov %w0, %%gs" ::"r"(selector));
         break;
     }
@@ -562,7 +570,7 @@ static void random_descriptors(void)
     for (unsigned i = 0; i < sizeof(landing); i++) {
         landing[i] = 0xcc;
     }
-    *(u64 *)(main_tss + 4) = (word)user_stack_end;
+    own_stack_for_handlers();
     for (unsigned round = 0; round < 20000; round++) {
         for (unsigned i = FREE_SELECTOR / 8; i < GDT_ENTRIES; i++) {
             u64 r = random_number();
@@ -622,6 +630,7 @@ void guest_main(void)
         {"addresses", at_all_addresses},
         {"idt", idt_nowhere},
         {"jump", jump_nowhere},
+        {"gdt", gdt_nowhere},
         {"tss", tss_nowhere},
         {"stack", stack_nowhere},
         {"cr3", cr3_nowhere},

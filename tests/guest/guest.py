@@ -71,6 +71,10 @@ class Run:
         self.output.seek(0)
         return self.output.read().decode("latin1").replace("\r", "")
 
+    def tail(self):
+        """The end of the text, for a failure's message."""
+        return self.text()[-3000:]
+
     def look(self):
         self.vcpus.update(children(self.pid))
 
@@ -105,7 +109,7 @@ class Run:
         end = time.monotonic() + seconds
         while wanted not in self.text():
             if time.monotonic() > end:
-                raise AssertionError("no %r in\n%s" % (wanted, self.text()))
+                raise AssertionError("no %r in\n%s" % (wanted, self.tail()))
             time.sleep(0.02)
 
     def end(self):
@@ -114,9 +118,9 @@ class Run:
         os.kill(self.pid, signal.SIGTERM)
         status = self.wait(END_TIME)
         if status is None:
-            return "SIGTERM does not end it\n" + self.text()
+            return "SIGTERM does not end it\n" + self.tail()
         if status != 128 + signal.SIGTERM:
-            return "SIGTERM ends it with %d\n%s" % (status, self.text())
+            return "SIGTERM ends it with %d\n%s" % (status, self.tail())
         return self.leftovers()
 
     def leftovers(self):
@@ -128,5 +132,5 @@ class Run:
             time.sleep(0.01)
         text = self.text()
         if self.process.returncode == 125 or " died" in text or "ringer-cpu:" in text:
-            return "Ringer failed\n" + text
+            return "Ringer failed\n" + self.tail()
         return None
