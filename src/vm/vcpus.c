@@ -186,7 +186,7 @@ static void report(struct ringer *m, unsigned index, int status)
                  "the process of vCPU %u died of %s; the guest was at rip=%#lx (%s), rsp=%#lx, "
                  "cr3=%#lx, after %lu instructions",
                  index, cause, (unsigned long)cpu->rip, insn, (unsigned long)cpu->gpr[RSP],
-                 (unsigned long)cpu->mmu.paging.cr3, (unsigned long)cpu->stats.instructions);
+                 (unsigned long)cpu->mmu.paging.cr3, (unsigned long)cpu->icount);
     machine_end(m, RINGER_EXIT_FAILURE, index, 0);
 }
 
