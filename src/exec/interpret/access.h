@@ -42,13 +42,31 @@ bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value,
  */
 bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva);
 
+/* linear_address() for what nearly all 32-bit code has: a writable data segment of 4 GiB, in which
+ * only an offset that wraps could be wrong.  False: ask linear_address(). */
+static inline bool flat_address(const struct cpu *cpu, unsigned segment, u64 offset, unsigned size,
+                                gva_t *gva)
+{
+    const struct segment *s = &cpu->seg[segment];
+    u16 kind = s->attributes & (SEGMENT_P | SEGMENT_S | SEGMENT_TYPE_CODE | SEGMENT_TYPE_EXPAND |
+                                SEGMENT_TYPE_WRITABLE);
+
+    *gva = (u32)(s->base + offset);
+    return s->limit == 0xffffffff && kind == (SEGMENT_P | SEGMENT_S | SEGMENT_TYPE_WRITABLE) &&
+           offset + size - 1 <= 0xffffffff;
+}
+
 /* The linear address of op's memory operand. */
 static inline bool op_address(struct cpu *cpu, const struct op *op, unsigned size, unsigned access,
                               gva_t *gva)
 {
     *gva = effective_address(cpu, op);
     if (unlikely(op->ea & (EA_SEGMENT_BASE | EA_LEGACY))) {
-        if (!linear_address(cpu, op->segment, *gva, size, access, &cpu->bounce_gva)) {
+        u64 offset = *gva;
+        if (op->ea & EA_LEGACY && likely(flat_address(cpu, op->segment, offset, size, gva))) {
+            return true;
+        }
+        if (!linear_address(cpu, op->segment, offset, size, access, &cpu->bounce_gva)) {
             return false;
         }
         *gva = cpu->bounce_gva;

@@ -43,8 +43,10 @@ static bool target_ok(struct cpu *cpu, u64 rip)
 
 ALWAYS_INLINE bool direct_target_ok(struct cpu *cpu, u64 rip)
 {
-    return likely(cpu->code_mode == INSN_MODE_64 && bits_sign_extend(rip, 48) == rip) ||
-           target_ok(cpu, rip);
+    if (likely(cpu->code_mode == INSN_MODE_64)) {
+        return likely(bits_sign_extend(rip, 48) == rip) || target_ok(cpu, rip);
+    }
+    return likely(rip <= cpu->seg[SEG_CS].limit) || target_ok(cpu, rip);
 }
 
 /* Where a direct branch leads; true if that is in its own page and no other check is needed. */

@@ -26,7 +26,11 @@ ALWAYS_INLINE bool stack_address(struct cpu *cpu, s64 displacement, unsigned siz
     if (likely(cpu->code_mode == INSN_MODE_64)) {
         return true;
     }
-    if (!linear_address(cpu, SEG_SS, *gva & cpu->stack_mask, size, access, &cpu->bounce_gva)) {
+    u64 offset = *gva & cpu->stack_mask;
+    if (likely(flat_address(cpu, SEG_SS, offset, size, gva))) {
+        return true;
+    }
+    if (!linear_address(cpu, SEG_SS, offset, size, access, &cpu->bounce_gva)) {
         return false;
     }
     *gva = cpu->bounce_gva;
