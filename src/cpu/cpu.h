@@ -222,7 +222,9 @@ static inline bool cpu_raise_gp0(struct cpu *cpu)
 }
 
 /* Deliver cpu->fault with cpu->rip at the instruction to be saved, following the rules for
- * exceptions in exceptions; a triple fault leaves activity = ACTIVITY_SHUTDOWN. */
+ * exceptions in exceptions; a triple fault leaves activity = ACTIVITY_SHUTDOWN.  Where fault follows
+ * fault without end it stops after a few, with the next one pending: look at attention, and call it
+ * again. */
 void cpu_deliver_fault(struct cpu *cpu);
 
 enum event_kind {

@@ -51,7 +51,7 @@ static void wake(struct cpu *cpu)
 /* Deliver at most one NMI or interrupt, if one may be taken now. */
 static void take_interrupt(struct cpu *cpu)
 {
-    if (cpu->interrupt_shadow || cpu->activity > ACTIVITY_HALTED) {
+    if (cpu->interrupt_shadow || cpu->fault.pending || cpu->activity > ACTIVITY_HALTED) {
         return;
     }
     if (cpu->nmi_pending && !cpu->nmi_blocked) {
@@ -89,6 +89,7 @@ static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit
         }
         if (cpu->fault.pending) {
             cpu_deliver_fault(cpu);
+            cpu->icount += cpu->fault.pending; /* time passes, so that the board gets its turn */
         }
         take_interrupt(cpu);
         if (cpu->activity == ACTIVITY_SHUTDOWN) {
@@ -100,7 +101,9 @@ static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit
         if (cpu->icount >= limit) {
             return EXIT_LIMIT;
         }
-        engine->execute(cpu, next_deadline(cpu, limit));
+        if (!cpu->fault.pending) {
+            engine->execute(cpu, next_deadline(cpu, limit));
+        }
     }
 }
 

@@ -348,6 +348,24 @@ static void v86_int_n_by_iopl_and_vme(void **state)
     assert_true(cpu_fixture_faulted(f, VECTOR_GP, 0));
 }
 
+/* A handler at CPL 3 whose stack is not aligned: each delivery of #AC is an #AC. */
+static void endless_faults_come_back(void **state)
+{
+    struct cpu_fixture *f = *state;
+    struct cpu *cpu = f->cpu;
+    cpu_fixture_protected(f, 3);
+    cpu_fixture_idt(f, VECTOR_AC, FIXTURE_CODE3, HANDLER, GATE, 0);
+    cpu->mmu.paging.cr0 |= CR0_AM;
+    cpu_set_rflags(cpu, RFLAGS_AC);
+    cpu->gpr[RSP] = FIXTURE_STACK - 3;
+    cpu_raise_error(cpu, VECTOR_AC, 0);
+    cpu_deliver_fault(cpu);
+    assert_true(cpu_fixture_faulted(f, VECTOR_AC, 1));
+    assert_int_equal(cpu->activity, ACTIVITY_RUNNING);
+    assert_int_equal(cpu->rip, 0x100000);
+    assert_int_equal(cpu->gpr[RSP], FIXTURE_STACK - 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(debug_exception, setup, teardown),
         cmocka_unit_test_setup_teardown(protected_to_inner_and_same, setup, teardown),
         cmocka_unit_test_setup_teardown(protected_bad_stacks, setup, teardown),
+        cmocka_unit_test_setup_teardown(endless_faults_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(real_mode, setup, teardown),
         cmocka_unit_test_setup_teardown(v86_to_protected, setup, teardown),
         cmocka_unit_test_setup_teardown(v86_int_n_by_iopl_and_vme, setup, teardown),

@@ -108,6 +108,52 @@ static void test_stop_and_run_again(void **state)
     ringer_destroy(m);
 }
 
+/* #AC at CPL 3 with a handler at CPL 3 on a stack that is not aligned: see cpu_deliver_fault(). */
+static void run_endless_faults(bool icount)
+{
+    static const u8 code[] = {0xff, 0x30}; /* push [eax], which is not aligned */
+    const struct ringer_segment user_code = {.limit = ~0u, .selector = 0x43, .attributes = 0xc0fb};
+    const struct ringer_segment user_data = {.limit = ~0u, .selector = 0x4b, .attributes = 0xc0f3};
+    struct ringer_config config = small_config();
+    struct ringer_registers r;
+    struct ringer_exit end;
+    struct ringer *m;
+    pthread_t thread;
+
+    config.icount = icount;
+    m = machine_with_code(&config, code, sizeof(code));
+    const u64 gdt[] = {0x00cffb000000ffff, 0x00cff3000000ffff}; /* 0x40, 0x48 */
+    const u64 gate = 0x0040ee0000430000 | (CODE_AT & 0xffff);   /* at CODE_AT */
+    assert_int_equal(ringer_write_memory(m, 0x500040, gdt, sizeof(gdt)), 0);
+    assert_int_equal(ringer_write_memory(m, 0x600000 + 17 * 8, &gate, sizeof(gate)), 0);
+    assert_int_equal(ringer_get_registers(m, 0, &r), 0);
+    r.gdtr.base = 0x500000;
+    r.gdtr.limit = 0x4f;
+    r.idtr.base = 0x600000;
+    r.idtr.limit = 0x7ff;
+    r.segment[RINGER_CS] = user_code;
+    r.segment[RINGER_SS] = r.segment[RINGER_DS] = user_data;
+    r.rflags = RFLAGS_AC | RFLAGS_FIXED;
+    r.cr0 |= CR0_AM;
+    r.gpr[RAX] = 0x700001;
+    r.gpr[RSP] = 0x700103;
+    assert_int_equal(ringer_set_registers(m, 0, &r), 0);
+    assert_int_equal(pthread_create(&thread, NULL, stop_later, m), 0);
+    assert_int_equal(ringer_run(m, &end), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(end.reason, RINGER_EXIT_STOPPED);
+    assert_int_equal(ringer_get_registers(m, 0, &r), 0);
+    assert_int_equal(r.rip, CODE_AT);
+    ringer_destroy(m);
+}
+
+static void test_endless_faults(void **state)
+{
+    (void)state;
+    run_endless_faults(false);
+    run_endless_faults(true);
+}
+
 struct pauser {
     struct ringer *m;
     int fd;
@@ -382,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_debug_exit),
         cmocka_unit_test(test_triple_fault),
         cmocka_unit_test(test_stop_and_run_again),
+        cmocka_unit_test(test_endless_faults),
         cmocka_unit_test(test_pause_from_callback),
         cmocka_unit_test(test_icount_repeats_itself),
         cmocka_unit_test(test_two_machines_in_one_process),
