@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 
 #include "cpu_fixture.h"
+
+#include "cpu/fpu.h"
 #include "exec/engine.h"
 #include "exec/interpret/access.h"
 #include "exec/interpret/code.h"
@@ -49,6 +51,26 @@ static inline void interpret_fixture_code(struct cpu_fixture *f, gpa_t gpa, cons
 static inline void interpret_fixture_run(struct cpu_fixture *f, u64 count)
 {
     interpret_execute(f->cpu, f->cpu->icount + count);
+}
+
+#define CODE_AT(f, at, ...) \
+    interpret_fixture_code(f, at, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+
+static inline struct cpu_fixture *long_mode(void)
+{
+    struct cpu_fixture *f = interpret_fixture_new();
+    cpu_fixture_long(f, 0);
+    return f;
+}
+
+/* cpu_run() until the guest halts, with the host's vector registers kept. */
+static inline enum cpu_exit run(struct cpu_fixture *f, u64 count)
+{
+    struct fpu_host host;
+    fpu_host_save(&host);
+    enum cpu_exit exit = cpu_run(f->cpu, engine_find("interp"), f->cpu->icount + count);
+    fpu_host_restore(&host);
+    return exit;
 }
 
 #endif
