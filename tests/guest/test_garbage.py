@@ -7,8 +7,8 @@ import unittest
 
 import guest
 
-SEEDS = range(1, 1 + int(os.environ.get("GARBAGE_SEEDS", "12")))
-SECONDS = 1
+SEEDS = range(1, 1 + int(os.environ.get("GARBAGE_SEEDS", "6")))
+SECONDS = 3
 
 # Power-off or reset, a triple fault, the framework's own statuses.  With --debug-exit any odd status
 # may come of a stray OUT, so there the value is not looked at.

@@ -17,7 +17,7 @@ GUESTS = {
     "uart": ("--debug-exit", "-k", guest.path("uart")),
     "exceptions": ("--debug-exit", "-k", guest.path("exceptions")),
     "garbage": ("--debug-exit", "-m", "64M", "-k", guest.path("hostile"), "-a",
-                "garbage-user rounds=500"),
+                "garbage-user rounds=300"),
 }
 # Of the figures of --stats, those that are the guest's and not the host's.
 FIGURES = ("instructions", "interrupts", "faults", "exits")
