@@ -7,7 +7,8 @@
  * Whatever may have made an interrupt deliverable ends in lapic_look(), which raises attention, so
  * that the executor comes round and asks.
  *
- * LIMIT: LINT1 is connected to nothing, and performance, thermal and CMCI events never happen.
+ * LIMIT: LINT1 is connected to nothing, and performance, thermal and CMCI events never happen.  A
+ * guest that moves the APIC's page over RAM sees the RAM.
  */
 #include "cpu/lapic.h"
 
@@ -247,7 +248,6 @@ bool lapic_set_base(struct cpu *cpu, u64 value)
         l->icr = (u32)l->icr;
     }
     lapic_publish(cpu);
-    mmu_flush(&cpu->mmu); /* the page may have hidden RAM, or hide it now */
     lapic_look(cpu);
     return true;
 }

@@ -246,7 +246,7 @@ static bool translate_span(struct mmu *mmu, gva_t gva, unsigned size, unsigned a
 
 bool mmu_read(struct mmu *mmu, gva_t gva, void *buffer, unsigned size, unsigned access)
 {
-    struct span span;
+    struct span span = {0};
 
     if (!translate_span(mmu, gva, size, access, &span)) {
         return false;
@@ -260,7 +260,7 @@ bool mmu_read(struct mmu *mmu, gva_t gva, void *buffer, unsigned size, unsigned 
 
 bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, unsigned access)
 {
-    struct span span;
+    struct span span = {0};
 
     if (!translate_span(mmu, gva, size, access | ACCESS_WRITE, &span)) {
         return false;
@@ -274,7 +274,7 @@ bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, un
 
 bool mmu_probe_write(struct mmu *mmu, gva_t gva, unsigned size, unsigned access)
 {
-    struct span span;
+    struct span span = {0};
 
     return translate_span(mmu, gva, size, access | ACCESS_WRITE, &span);
 }

@@ -364,9 +364,32 @@ static void table(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* With 32-bit addresses the offset wraps: in 64-bit mode, with a base that is not that of a page,
+ * within one. */
+static void string_offset_wraps(void **state)
+{
+    static const u8 code[] = {0x64, 0x67, 0xf3, 0xa4}; /* fs addr32 rep movsb */
+    struct cpu_fixture *f = interpret_fixture_new();
+    struct cpu *cpu = f->cpu;
+    (void)state;
+    cpu_fixture_long(f, 0);
+    interpret_fixture_code(f, cpu->rip, code, sizeof(code));
+    cpu->seg[SEG_FS].base = 0x200010 - 0xfffffffeull; /* below 0, and nothing is mapped there */
+    cpu->gpr[RSI] = 0xfffffffe;
+    cpu->gpr[RDI] = 0x300000;
+    cpu->gpr[RCX] = 8;
+    interpret_fixture_run(f, 1);
+    assert_true(cpu->fault.pending);
+    assert_int_equal(cpu->fault.vector, VECTOR_PF);
+    assert_int_equal(cpu->gpr[RCX], 6);
+    assert_int_equal(cpu->gpr[RSI], 0);
+    interpret_fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(string_offset_wraps),
         cmocka_unit_test(table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

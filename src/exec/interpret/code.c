@@ -125,7 +125,10 @@ static void build(struct cpu *cpu, struct line *line, const u8 *hva, unsigned of
     line->start = (u16)offset;
     while (!ended && count < LINE_OPS && offset < PAGE_SIZE) {
         struct insn insn;
-        if (insn_decode(&insn, cpu->code_mode, hva + offset, PAGE_SIZE - offset) != INSN_OK) {
+        u8 bytes[INSN_MAX_LENGTH]; /* another vCPU may store there meanwhile */
+        unsigned room = PAGE_SIZE - offset < sizeof(bytes) ? PAGE_SIZE - offset : sizeof(bytes);
+        memcpy(bytes, hva + offset, room);
+        if (insn_decode(&insn, cpu->code_mode, bytes, room) != INSN_OK) {
             break; /* undefined, or crosses the page */
         }
         if (!prepare_op(cpu, &insn, offset, &ops[count])) {

@@ -148,6 +148,11 @@ APART bool scas(struct cpu *cpu, const struct op *op)
 
 /* ------------------------------------------------------------------ pieces of pages */
 
+static u64 min(u64 a, u64 b)
+{
+    return a < b ? a : b;
+}
+
 /* The host's memory at seg:reg, if it can be gone through upwards without a check for each element:
  * flat segment, plain RAM.  *room: bytes to the end of its page. */
 static u8 *piece_at(struct cpu *cpu, const struct op *op, unsigned segment, unsigned reg,
@@ -169,8 +174,8 @@ static u8 *piece_at(struct cpu *cpu, const struct op *op, unsigned segment, unsi
         gva += s->base;
     }
     *room = PAGE_SIZE - (gva & ~PAGE_MASK);
-    if (gva & (op->size - 1u)) {
-        *room &= ~(u64)(op->size - 1u); /* the last element would cross */
+    if (op->aux != 8) { /* the offset wraps, in 64-bit mode perhaps within a page */
+        *room = min(*room, address_mask(op) + 1 - (cpu->gpr[reg] & address_mask(op)));
     }
     if (cpu->single_step_needed || cpu->mmu.set == cpu->mmu.sets[TLB_UNCACHED] ||
         bits_sign_extend(gva, 48) != gva) {
@@ -178,11 +183,6 @@ static u8 *piece_at(struct cpu *cpu, const struct op *op, unsigned segment, unsi
     }
     u8 *p = access == ACCESS_WRITE ? tlb_write(&cpu->mmu, gva, 1) : tlb_read(&cpu->mmu, gva, 1);
     return p ? p : mmu_host(&cpu->mmu, gva, 1, access | access_privilege(cpu), &faulted);
-}
-
-static u64 min(u64 a, u64 b)
-{
-    return a < b ? a : b;
 }
 
 static void fill(u8 *p, u64 value, unsigned size, u64 elements)
@@ -229,7 +229,7 @@ APART u64 movs_piece(struct cpu *cpu, const struct op *op, u64 count)
     if (!elements || (to > from && to < from + elements * op->size)) {
         return 0; /* overlapping so that elements are copied again */
     }
-    memcpy(to, from, elements * op->size);
+    memmove(to, from, elements * op->size);
     advance(cpu, op, RSI, elements);
     advance(cpu, op, RDI, elements);
     return elements;
