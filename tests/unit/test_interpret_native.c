@@ -336,6 +336,9 @@ static void try_one(struct trial *t, struct attempt *a, unsigned map, unsigned o
     pair_put_data(&t->pair, t->contents);
     if (known) {
         tame_immediate(a);
+        if (a->mode == INSN_MODE_64 && one_in(40)) {
+            target = BIT(47) - below(16); /* where canonical addresses end */
+        }
         if (is_string(&a->insn)) {
             aim_strings(t, a);
         } else if (memory_operand(&a->insn)) {
