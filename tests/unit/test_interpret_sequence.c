@@ -16,7 +16,11 @@
 #define BLOCK_INSNS 20
 #define MOST_STEPS  3000
 
+/* What counts the rounds of the loop in 32-bit code; in 64-bit code r15 does. */
+#define COUNTER (AREA + 0xa800)
+
 struct block {
+    enum insn_mode mode;
     u8 bytes[BLOCK_INSNS * INSN_MAX_LENGTH + 64];
     unsigned size;
     struct native_registers before;
@@ -47,6 +51,16 @@ static bool is_fit(const struct insn *insn)
     case INSN_XSAVEOPT:
     case INSN_XRSTOR:
     case INSN_PUSH_SEG:
+    case INSN_POPA:
+    case INSN_ARPL:
+    case INSN_LDS:
+    case INSN_LES:
+    case INSN_AAA: /* flags */
+    case INSN_AAS:
+    case INSN_AAM:
+    case INSN_AAD:
+    case INSN_DAA:
+    case INSN_DAS:
         return false;
     case INSN_MOVSXD:
         return insn->operand_size != 2;
@@ -66,13 +80,16 @@ static bool is_fit(const struct insn *insn)
     return insn->id != INSN_LEAVE && insn->id != INSN_ENTER;
 }
 
-static bool is_placed(const struct insn *insn)
+static bool is_placed(const struct insn *insn, enum insn_mode mode)
 {
+    unsigned wide = mode == INSN_MODE_64 ? 8 : 4;
+
     for (unsigned i = 0; i < insn->operands; i++) {
         if (insn->op[i].kind == OPERAND_MEM) {
             return (insn->mem.base == RBP || insn->mem.base == RSI || insn->mem.base == RSP) &&
                    insn->mem.index == MEM_NO_REG && insn->mem.disp < 0x400 &&
-                   insn->mem.disp > -0x400 && insn->address_size == 8 && insn->mem.segment < SEG_FS;
+                   insn->mem.disp > -0x400 && insn->address_size == wide &&
+                   insn->mem.segment < SEG_FS;
         }
     }
     return true;
@@ -80,13 +97,13 @@ static bool is_placed(const struct insn *insn)
 
 static void append_instruction(struct block *b)
 {
-    struct attempt a = {.mode = INSN_MODE_64};
+    struct attempt a = {.mode = b->mode};
 
     for (unsigned tries = 0; tries < 10000; tries++) {
         unsigned map = one_in(3);
         random_bytes(&a, map, (unsigned)below(256), (unsigned)below(8));
         decode(&a);
-        if (a.decoded == INSN_OK && is_fit(&a.insn) && is_placed(&a.insn)) {
+        if (a.decoded == INSN_OK && is_fit(&a.insn) && is_placed(&a.insn, b->mode)) {
             memcpy(b->bytes + b->size, a.bytes, a.insn.length);
             b->size += a.insn.length;
             return;
@@ -94,10 +111,29 @@ static void append_instruction(struct block *b)
     }
 }
 
+/* Back to the start as long as there are rounds, and the INT3. */
+static void append_loop(struct block *b)
+{
+    static const u8 dec_r15[] = {0x49, 0xff, 0xcf}, dec_memory[] = {0xff, 0x0d},
+                    jnz[] = {0x0f, 0x85};
+    u8 *at = b->bytes + b->size;
+    u32 counter = COUNTER, back;
+
+    if (b->mode == INSN_MODE_64) {
+        at = mempcpy(at, dec_r15, 3);
+    } else {
+        at = mempcpy(mempcpy(at, dec_memory, 2), &counter, 4);
+    }
+    at = mempcpy(at, jnz, 2);
+    back = (u32)(b->bytes - (at + 4));
+    at = mempcpy(at, &back, 4);
+    *at++ = 0xcc;
+    b->size = (unsigned)(at - b->bytes);
+}
+
 static void build_block(struct block *b)
 {
     unsigned starts[BLOCK_INSNS + 1], branches[BLOCK_INSNS], count = 0;
-    static const u8 again[] = {0x49, 0xff, 0xcf, 0x0f, 0x85}; /* dec r15; jnz */
 
     b->size = 0;
     for (unsigned i = 0; i < BLOCK_INSNS; i++) {
@@ -116,19 +152,19 @@ static void build_block(struct block *b)
         unsigned distance = starts[to] - starts[from] - 2;
         b->bytes[starts[from] + 1] = (u8)(distance < 128 ? distance : 0);
     }
-    u32 back = -(b->size + 9);
-    memcpy(b->bytes + b->size, again, 5);
-    memcpy(b->bytes + b->size + 5, &back, 4);
-    b->bytes[b->size + 9] = 0xcc;
-    b->size += 10;
+    append_loop(b);
 }
 
 static void set_registers(struct block *b, u64 start)
 {
     struct native_registers *r = &b->before;
 
-    *r = (struct native_registers){
-        .rip = start, .cs = NATIVE_CODE64, .ss = NATIVE_DATA, .frame = AREA + AREA_SIZE - 16};
+    *r = (struct native_registers){.rip = start,
+                                   .cs = b->mode == INSN_MODE_64 ? NATIVE_CODE64 : NATIVE_CODE32,
+                                   .ss = NATIVE_DATA,
+                                   .ds = b->mode == INSN_MODE_64 ? 0 : NATIVE_DATA,
+                                   .es = b->mode == INSN_MODE_64 ? 0 : NATIVE_DATA,
+                                   .frame = AREA + AREA_SIZE - 16};
     for (unsigned i = 0; i < 16; i++) {
         r->gpr[i] = random_value();
     }
@@ -138,6 +174,9 @@ static void set_registers(struct block *b, u64 start)
     r->gpr[RSI] = AREA + 0x5e00 + below(0x400); /* pages meet there */
     r->gpr[RDI] = AREA + 0x9800 + below(0x400);
     r->gpr[15] = 1 + below(4);
+    for (unsigned i = 0; b->mode != INSN_MODE_64 && i < 16; i++) {
+        r->gpr[i] = i < 8 ? (u32)r->gpr[i] : 0;
+    }
 }
 
 struct totals {
@@ -145,8 +184,9 @@ struct totals {
     u64 instructions;
 };
 
-static bool alike(const struct native_result *n, const struct native_registers *g, bool ended,
-                  const struct fault *fault, const struct pair *p)
+static bool alike(enum insn_mode mode, const struct native_result *n,
+                  const struct native_registers *g, bool ended, const struct fault *fault,
+                  const struct pair *p)
 {
     const u64 ignored = RFLAGS_RF | RFLAGS_TF;
 
@@ -155,8 +195,12 @@ static bool alike(const struct native_result *n, const struct native_registers *
                     (n->vector == VECTOR_PF && n->cr2 != fault->cr2)) {
         return false;
     }
-    return !memcmp(n->r.gpr, g->gpr, sizeof(g->gpr)) && !((n->r.flags ^ g->flags) & ~ignored) &&
-           pair_compare(p) < 0;
+    for (unsigned i = 0; i < (mode == INSN_MODE_64 ? 16 : 8); i++) {
+        if ((n->r.gpr[i] ^ g->gpr[i]) & (mode == INSN_MODE_64 ? ~0ull : 0xffffffff)) {
+            return false;
+        }
+    }
+    return !((n->r.flags ^ g->flags) & ~ignored) && pair_compare(p) < 0;
 }
 
 static void report(const struct block *b, const struct native_result *n,
@@ -165,10 +209,10 @@ static void report(const struct block *b, const struct native_result *n,
     for (unsigned at = 0; at < b->size;) {
         struct insn insn;
         char text[128];
-        if (insn_decode(&insn, INSN_MODE_64, b->bytes + at, b->size - at) != INSN_OK) {
+        if (insn_decode(&insn, b->mode, b->bytes + at, b->size - at) != INSN_OK) {
             break;
         }
-        insn_format(&insn, INSN_MODE_64, b->before.rip + at, text, sizeof(text));
+        insn_format(&insn, b->mode, b->before.rip + at, text, sizeof(text));
         print_error("  %#lx %s\n", b->before.rip + at, text);
         at += insn.length;
     }
@@ -180,10 +224,10 @@ static void report(const struct block *b, const struct native_result *n,
     }
 }
 
-static void try_block(struct pair *p, const u8 *contents, struct totals *t)
+static void try_block(struct pair *p, const u8 *contents, enum insn_mode mode, struct totals *t)
 {
     struct cpu *cpu = p->f->cpu;
-    struct block b;
+    struct block b = {.mode = mode};
     u64 start = CODE + below(0x1f00 - sizeof(b.bytes));
     struct native_registers g;
     struct native_result n;
@@ -191,6 +235,7 @@ static void try_block(struct pair *p, const u8 *contents, struct totals *t)
     build_block(&b);
     set_registers(&b, start);
     pair_put_data(p, contents);
+    pair_poke(p, COUNTER, 1 + below(4), 4);
     pair_put_code(p, start, b.bytes, b.size);
     guest_load(p->f, &b.before);
     cpu->icount = 0;
@@ -206,7 +251,7 @@ static void try_block(struct pair *p, const u8 *contents, struct totals *t)
         t->compared++;
         t->ended += ended;
         t->instructions += cpu->icount;
-        if (!alike(&n, &g, ended, &fault, p) && t->different++ < 5) {
+        if (!alike(b.mode, &n, &g, ended, &fault, p) && t->different++ < 5) {
             report(&b, &n, &g, &fault);
         }
     }
@@ -236,7 +281,7 @@ static void sequences(void **state)
     }
     pair_fill(&p, contents);
     for (unsigned i = 0; i < 50000; i++) {
-        try_block(&p, contents, &t);
+        try_block(&p, contents, i & 1 ? INSN_MODE_32 : INSN_MODE_64, &t);
     }
     printf("%u blocks compared with the host, %lu instructions; %u to their end, %u left out\n",
            t.compared, t.instructions, t.ended, t.endless);
