@@ -20,7 +20,7 @@
 
 #define ICOUNT_TSC_KHZ 1000000u               /* an instruction takes a nanosecond */
 #define ICOUNT_WALL_NS 1704067200000000000ull /* 2024-01-01: every run begins alike */
-#define MEMORY_MIN     0x100000ull
+#define MEMORY_MIN     0x200000ull
 
 const struct ringer_config RINGER_CONFIG_DEFAULT = {
     .memory_bytes = 512ull << 20,
@@ -66,9 +66,12 @@ static int check_config(struct ringer *m)
     const struct ringer_config *c = &m->config;
     u32 kinds;
 
-    if (c->memory_bytes % PAGE_SIZE || c->memory_bytes < MEMORY_MIN) {
-        return machine_fail(m, -EINVAL,
-                            "memory: %lu bytes are not a multiple of 4096, or under 1 MiB",
+    if (c->memory_bytes < MEMORY_MIN) {
+        return machine_fail(m, -EINVAL, "memory: %lu bytes are too little; the least is 2 MiB",
+                            (unsigned long)c->memory_bytes);
+    }
+    if (c->memory_bytes % PAGE_SIZE) {
+        return machine_fail(m, -EINVAL, "memory: %lu bytes are not a multiple of 4096",
                             (unsigned long)c->memory_bytes);
     }
     if (c->memory_bytes > VM_RAM_MAX) {

@@ -370,7 +370,10 @@ static void test_mistakes(void **state)
         bool icount;
         const char *engine, *trace, *serial, *says;
     } rows[] = {
-        {4095, 1, false, "auto", NULL, "none", "memory"},
+        {0, 1, false, "auto", NULL, "none", "memory"},
+        {(2 << 20) - 4096, 1, false, "auto", NULL, "none", "the least is 2 MiB"},
+        {(32 << 20) + 1, 1, false, "auto", NULL, "none", "multiple of 4096"},
+        {(1ull << 40) + 4096, 1, false, "auto", NULL, "none", "1 TiB"},
         {1ull << 50, 1, false, "auto", NULL, "none", "1 TiB"},
         {32 << 20, 0, false, "auto", NULL, "none", "cpus"},
         {32 << 20, 65, false, "auto", NULL, "none", "cpus"},
@@ -399,6 +402,29 @@ static void test_mistakes(void **state)
         assert_null(strchr(error, '\n'));
         assert_non_null(strstr(error, rows[i].says));
     }
+}
+
+/* All of RAM is there: below the hole for devices, and from 4 GiB on. */
+static void test_memory_above_the_hole(void **state)
+{
+    struct ringer_config config = small_config();
+    struct ringer *m;
+    const u64 high = 0x100000000ull, high_size = (1ull << 40) - MEM_LOW_MAX;
+    u64 value = 42, got = 0;
+
+    (void)state;
+    config.memory_bytes = 1ull << 40;
+    assert_int_equal(ringer_create(&config, &m, NULL, 0), 0);
+    assert_int_equal(ringer_write_memory(m, MEM_LOW_MAX - 8, &value, 8), 0);
+    assert_int_equal(ringer_write_memory(m, MEM_LOW_MAX - 4, &value, 8), -EFAULT);
+    assert_int_equal(ringer_write_memory(m, high - 4, &value, 8), -EFAULT);
+    assert_int_equal(ringer_read_memory(m, high, &got, 8), 0);
+    assert_int_equal(got, 0);
+    assert_int_equal(ringer_write_memory(m, high + high_size - 8, &value, 8), 0);
+    assert_int_equal(ringer_read_memory(m, high + high_size - 8, &got, 8), 0);
+    assert_int_equal(got, 42);
+    assert_int_equal(ringer_read_memory(m, high + high_size - 7, &got, 8), -EFAULT);
+    ringer_destroy(m);
 }
 
 static void test_nothing_loaded(void **state)
@@ -435,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_death_of_a_vcpu),
         cmocka_unit_test(test_death_of_the_board),
         cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_memory_above_the_hole),
         cmocka_unit_test(test_nothing_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
