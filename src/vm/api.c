@@ -97,14 +97,14 @@ static int check_config(struct ringer *m)
 
 static void init_clock(struct ringer *m)
 {
-    struct vm_clock *clock = &m->vm->clock;
+    struct vm_clock *clock = &m->shared->clock;
 
     clock->icount = m->config.icount;
     clock->tsc_khz = clock->icount ? ICOUNT_TSC_KHZ : m->host_tsc_khz;
     clock->ns_per_tsc_32 = (1000000ull << 32) / clock->tsc_khz;
     clock->wall_ns_start = clock->icount ? ICOUNT_WALL_NS : host_wall_ns();
     clock->host_tsc_start = __builtin_ia32_rdtsc();
-    atomic_store(&m->vm->board_deadline_ns, UINT64_MAX);
+    atomic_store(&m->shared->board_deadline_ns, UINT64_MAX);
 }
 
 static int make_memory(struct ringer *m)
@@ -115,12 +115,17 @@ static int make_memory(struct ringer *m)
         return machine_fail(m, error, "memory: cannot have %lu MiB: %s",
                             (unsigned long)(m->config.memory_bytes >> 20), strerror(-error));
     }
-    m->vm = arena_vm(&m->arena);
-    m->vm->board_pid = getpid();
-    snprintf(m->vm->engine, sizeof(m->vm->engine), "%s", m->config.engine);
-    trace_parse(m->config.trace, &m->vm->trace_kinds);
+    m->shared = arena_vm(&m->arena);
+    m->shared->board_pid = getpid();
+    snprintf(m->shared->engine, sizeof(m->shared->engine), "%s", m->config.engine);
+    trace_parse(m->config.trace, &m->shared->trace_kinds);
     m->host_tsc_khz = host_tsc_khz();
     init_clock(m);
+    m->vm = aligned_alloc(_Alignof(struct vm), sizeof(struct vm));
+    if (!m->vm) {
+        return machine_fail(m, -ENOMEM, "out of memory");
+    }
+    memcpy(m->vm, m->shared, sizeof(*m->vm));
     return 0;
 }
 
@@ -215,6 +220,7 @@ void ringer_destroy(struct ringer *m)
     serial_destroy(m->debug_console);
     board_destroy(m);
     free(m->vcpus);
+    free(m->vm);
     arena_destroy(&m->arena);
     free(m);
 }

@@ -227,14 +227,14 @@ void board_flush(struct ringer *m)
 static void loop_once(struct ringer *m)
 {
     arm_timer(m);
-    atomic_store(&m->vm->bell.asleep, 1);
+    atomic_store(&m->shared->bell.asleep, 1);
     if (is_anything_there(m)) {
-        atomic_store(&m->vm->bell.asleep, 0);
+        atomic_store(&m->shared->bell.asleep, 0);
         uv_run(&m->loop, UV_RUN_NOWAIT);
         return;
     }
     uv_run(&m->loop, UV_RUN_ONCE);
-    atomic_store(&m->vm->bell.asleep, 0);
+    atomic_store(&m->shared->bell.asleep, 0);
 }
 
 void board_run(struct ringer *m)
@@ -274,11 +274,11 @@ static void wait_for_vcpus(struct ringer *m)
             fds[count++] = (struct pollfd){.fd = m->vcpus[i].process.pidfd, .events = POLLIN};
         }
     }
-    atomic_store(&m->vm->bell.asleep, 1);
+    atomic_store(&m->shared->bell.asleep, 1);
     if (!is_anything_there(m) && !vcpus_are_held(m)) {
         poll(fds, count, 100);
     }
-    atomic_store(&m->vm->bell.asleep, 0);
+    atomic_store(&m->shared->bell.asleep, 0);
     if (read(m->kick_fd, &kicks, sizeof(kicks)) < 0) {
         return; /* EAGAIN: nobody kicked */
     }
@@ -354,7 +354,7 @@ static void set_patience(struct ringer *m)
 
     m->slice_ticks = SLICE_NS * khz / 1000000;
     m->poll_ticks = alone ? 0 : POLL_NS * khz / 1000000;
-    m->vm->spin_ticks = alone ? 0 : SPIN_NS * khz / 1000000;
+    m->shared->spin_ticks = alone ? 0 : SPIN_NS * khz / 1000000;
 }
 
 static void wake(void *context, _Atomic u32 *word)
@@ -374,7 +374,7 @@ int board_create(struct ringer *m)
     m->timers = (struct timer_queue){.clock_ns = clock_now, .clock = m};
     m->fabric = (struct interrupt_fabric){
         .inboxes = m->vm->inboxes, .count = m->vm->cpu_count, .wake = host_futex_wake};
-    m->ring_host = (struct ring_host){.bell = &m->vm->bell, .wake = wake};
+    m->ring_host = (struct ring_host){.bell = &m->shared->bell, .wake = wake};
     m->timer_set_ns = m->timer_for_ns = TIMER_NEVER;
     set_patience(m);
     m->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

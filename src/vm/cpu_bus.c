@@ -43,8 +43,8 @@ static void wake(_Atomic u32 *attention)
     sys_futex(attention, FUTEX_WAKE, 1, NULL);
 }
 
-/* What an access to a device takes under --icount: that of a port on an ISA bus.  Without it, a guest
- * that polls a timer would do so a thousand times as often as on a PC. */
+/* What an access to a device takes under --icount: that of a port on an ISA bus.  Without it, a
+ * guest that polls a timer would do so a thousand times as often as on a PC. */
 #define BUS_ACCESS_NS 1000
 
 /* Under --icount the board has no time of its own: every message tells it, and the vCPU waits until

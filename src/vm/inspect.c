@@ -82,6 +82,7 @@ int ringer_set_registers(struct ringer *m, unsigned index, const struct ringer_r
     if (!cpu) {
         return error;
     }
+    cpu->inbox = &m->vm->inboxes[index]; /* not what a vCPU may have left there */
     memcpy(cpu->gpr, r->gpr, sizeof(r->gpr));
     memcpy(cpu->dr, r->dr, sizeof(r->dr));
     for (unsigned i = 0; i < RINGER_SEGMENTS; i++) {
@@ -174,7 +175,8 @@ static int disassemble(const struct ringer *m, const struct cpu *cpu, gva_t gva,
     struct insn insn;
     u8 bytes[INSN_MAX_LENGTH];
     size_t count = peek(m, cpu, gva, bytes, sizeof(bytes));
-    enum insn_mode mode = (enum insn_mode)cpu->code_mode;
+    enum insn_mode mode =
+        cpu->code_mode < INSN_MODE_64 ? (enum insn_mode)cpu->code_mode : INSN_MODE_64;
 
     if (count == 0) {
         snprintf(text, size, "not mapped to memory");

@@ -39,7 +39,8 @@ struct sync {
 
 struct ringer {
     struct arena arena;
-    struct vm *vm;               /* in the arena */
+    struct vm *shared; /* in the arena, where a vCPU can write: only what vm.h marks as shared */
+    struct vm *vm;     /* the rest of it, in a copy that no vCPU reaches */
     struct ringer_config config; /* its strings are owned, see api.c */
     char error[512];
 

@@ -18,7 +18,7 @@ void sync_set_time(struct ringer *m, u64 time_ns)
 
 void sync_publish(struct ringer *m)
 {
-    atomic_store(&m->vm->board_deadline_ns, timer_queue_next(&m->timers));
+    atomic_store(&m->shared->board_deadline_ns, timer_queue_next(&m->timers));
 }
 
 void sync_begin(struct ringer *m, const struct ring_message *message)
@@ -62,7 +62,7 @@ u64 sync_wake_host_ns(const struct ringer *m)
 static void skip_to(struct ringer *m, u64 time_ns)
 {
     if (time_ns > m->now_ns) {
-        atomic_fetch_add(&m->vm->clock.warp_ns, time_ns - m->now_ns);
+        atomic_fetch_add(&m->shared->clock.warp_ns, time_ns - m->now_ns);
         sync_set_time(m, time_ns);
     }
 }

@@ -85,6 +85,8 @@ struct trace_ring {
     char text[TRACE_BYTES];
 };
 
+/* The board fills it in, and goes by a copy of its own: a guest that has broken out of its executor
+ * could write here.  Only the members marked as shared are used by both in the arena. */
 struct vm {
     u64 magic;
     u64 vm_bytes, cpu_bytes; /* sizeof of the structures: both programs agree on their layout */
@@ -95,9 +97,9 @@ struct vm {
     u32 trace_kinds;
     u64 spin_ticks;
     struct mem mem;
-    struct vm_clock clock;
-    struct ring_bell bell;
-    _Atomic u64 board_deadline_ns; /* --icount: the next event on the board */
+    struct vm_clock clock;         /* its warp_ns is shared */
+    struct ring_bell bell;         /* shared */
+    _Atomic u64 board_deadline_ns; /* shared; --icount: the next event on the board */
 
     /* One each for every vCPU. */
     struct interrupt_inbox *inboxes;

@@ -307,6 +307,31 @@ static void test_death_of_a_vcpu(void **state)
     die(asleep, sizeof(asleep));
 }
 
+/* What a guest that has broken out of its executor could do to the arena ends its own process. */
+static void test_arena_overwritten(void **state)
+{
+    struct ringer_config config = small_config();
+    struct ringer *m = machine_with_code(&config, endless, sizeof(endless));
+    struct vm *shared = m->shared;
+    void *nowhere = (void *)0x1000;
+    struct ringer_registers r;
+    struct ringer_exit end;
+
+    (void)state;
+    shared->mem = (struct mem){.base = nowhere, .low_size = ~0ull, .code_holders = nowhere};
+    shared->rings = nowhere;
+    shared->controls = nowhere;
+    shared->traces = nowhere;
+    shared->inboxes = nowhere;
+    shared->cpus = nowhere;
+    shared->cpu_count = ~0u;
+    assert_int_equal(ringer_run(m, &end), 0);
+    assert_int_equal(end.reason, RINGER_EXIT_FAILURE);
+    assert_int_equal(ringer_get_registers(m, 0, &r), 0);
+    assert_int_equal(r.rip, CODE_AT);
+    ringer_destroy(m);
+}
+
 /* In a child: run a machine until killed; its vCPU's last words go to standard error. */
 static void be_a_board(int error_fd, const void *code, size_t size)
 {
@@ -459,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_icount_repeats_itself),
         cmocka_unit_test(test_two_machines_in_one_process),
         cmocka_unit_test(test_death_of_a_vcpu),
+        cmocka_unit_test(test_arena_overwritten),
         cmocka_unit_test(test_death_of_the_board),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_memory_above_the_hole),
