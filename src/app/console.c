@@ -21,12 +21,17 @@ static void say(struct console *console, const char *text)
     console_output(console, text, strlen(text));
 }
 
-static void quit(struct console *console)
+static void stop(struct console *console)
 {
-    console->quit = true;
     if (console->machine) {
         ringer_stop(console->machine);
     }
+}
+
+static void quit(struct console *console)
+{
+    console->quit = true;
+    stop(console);
 }
 
 /* ------------------------------------------------------------------ output */
@@ -69,21 +74,45 @@ static bool wait_for_output(struct console *console)
     return false;
 }
 
+bool console_wants_end(const struct console *console)
+{
+    /* A terminal that has gone (EIO) is SIGHUP's affair: whoever ignores that wants the guest to
+     * go on. */
+    return console->quit || (console->output_error && console->output_error != EIO);
+}
+
+static void output_failed(struct console *console, int error)
+{
+    console->output_error = error;
+    if (console_wants_end(console)) {
+        stop(console);
+    }
+}
+
 void console_output(void *context, const void *bytes, size_t size)
 {
     struct console *console = context;
     const uint8_t *next = bytes;
-    while (size > 0 && !console->output_gone) {
+    while (size > 0 && !console->output_error) {
         if (!wait_for_output(console)) {
             return;
         }
         ssize_t count = write(STDOUT_FILENO, next, size < OUTPUT_CHUNK ? size : OUTPUT_CHUNK);
         if (count > 0) {
+            console->in_line = next[count - 1] != '\n';
             next += count;
             size -= (size_t)count;
         } else if (errno != EINTR && errno != EAGAIN) {
-            console->output_gone = true; /* EPIPE, EIO: closed; the guest need not know */
+            output_failed(console, errno);
         }
+    }
+}
+
+void console_end_line(struct console *console)
+{
+    if (console->output_tty && console->in_line) {
+        console->in_line = false;
+        (void)!write(STDOUT_FILENO, "\r\n", 2); /* it may have gone */
     }
 }
 
@@ -230,7 +259,8 @@ static void ready(void *context)
 
 void console_init(struct console *console, unsigned port, const volatile int *interrupted)
 {
-    *console = (struct console){.port = port, .interrupted = interrupted};
+    *console = (struct console){
+        .port = port, .interrupted = interrupted, .output_tty = isatty(STDOUT_FILENO)};
     monitor_init(&console->monitor, console_output, console);
 }
 

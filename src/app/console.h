@@ -24,7 +24,9 @@ struct console {
     bool ended;        /* nothing more comes from standard input */
     bool watched;      /* standard input is watched */
     bool file;         /* standard input is a file: always readable, and cannot be watched */
-    bool output_gone;  /* nobody reads standard output any more */
+    bool output_tty;   /* standard output is a terminal */
+    bool in_line;      /* what was written last did not end a line */
+    int output_error;  /* an errno, once standard output takes nothing any more; else 0 */
     bool waiting;      /* for standard output: the machine must not be called */
     bool quit;         /* the user asked for the end */
     bool want_monitor; /* asked for while waiting */
@@ -41,8 +43,15 @@ void console_init(struct console *console, unsigned port, const volatile int *in
 void console_start(struct console *console);
 
 /* The guest's bytes: a ringer_output_fn, whose context is the console.  Waits for a slow standard
- * output, but not once the user or a signal wants the end; drops them if nobody reads it. */
+ * output, but not once the user or a signal wants the end.  If it cannot be written, output_error
+ * says why, and the machine is stopped. */
 void console_output(void *context, const void *bytes, size_t size);
+
+/* True once the user asked for the machine's end, or its output has no way to go. */
+bool console_wants_end(const struct console *console);
+
+/* Ends a line that the guest has begun on a terminal: what comes next is ours or the shell's. */
+void console_end_line(struct console *console);
 
 /* Connects a machine that was created with console_output() on the console's port, and lets it go
  * before it is destroyed. */

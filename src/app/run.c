@@ -23,6 +23,7 @@ struct run {
     struct console console;
     bool on_stdio; /* one of the serial ports is the console */
     FILE *stats_file, *debug_file;
+    FILE *error_file; /* standard error while the guest has the terminal; NULL: stderr */
     struct ringer *machine;
 };
 
@@ -106,9 +107,10 @@ static void configure(struct run *run, struct ringer_config *config)
     config->debug_exit = o->debug_exit;
     config->debug_console = o->debug_console;
     config->trace = o->trace;
-    if (run->debug_file) {
+    config->trace_file = run->error_file;
+    if (run->debug_file || run->error_file) {
         config->debug_output = debug_output;
-        config->debug_context = run->debug_file;
+        config->debug_context = run->debug_file ? run->debug_file : run->error_file;
     }
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
         bool stdio = !strcmp(where[i], "stdio");
@@ -169,12 +171,32 @@ static void tell_paths(struct run *run)
     }
 }
 
+/* The status of a run that ended well, but for the guest's output. */
+static int status_of_output(const struct run *run)
+{
+    char text[256];
+    switch (run->on_stdio ? run->console.output_error : 0) {
+    case 0:
+    case EIO: /* the terminal has gone */
+        return STATUS_OK;
+    case EPIPE:
+        return 128 + SIGPIPE; /* as any program whose reader has enough */
+    }
+    snprintf(text, sizeof(text), "the guest's output cannot be written: %s",
+             strerror(run->console.output_error));
+    complain(text);
+    return STATUS_FAILURE;
+}
+
 static int finish(struct run *run, const struct ringer_exit *end)
 {
+    if (run->on_stdio) {
+        console_end_line(&run->console);
+    }
     switch (end->reason) {
     case RINGER_EXIT_POWER_OFF:
     case RINGER_EXIT_RESET:
-        return STATUS_OK;
+        return status_of_output(run);
     case RINGER_EXIT_DEBUG:
         return (int)((end->code << 1 | 1) & 0xff);
     case RINGER_EXIT_TRIPLE_FAULT:
@@ -183,7 +205,7 @@ static int finish(struct run *run, const struct ringer_exit *end)
         report_cpu(stderr, run->machine, end->cpu);
         return STATUS_TRIPLE_FAULT;
     case RINGER_EXIT_STOPPED:
-        return caught_signal ? 128 + caught_signal : STATUS_OK;
+        return caught_signal ? 128 + caught_signal : status_of_output(run);
     case RINGER_EXIT_FAILURE:
         break;
     }
@@ -194,7 +216,7 @@ static int finish(struct run *run, const struct ringer_exit *end)
 
 static bool wants_end(const struct run *run)
 {
-    return caught_signal || (run->on_stdio && run->console.quit);
+    return caught_signal || (run->on_stdio && console_wants_end(&run->console));
 }
 
 /* Runs the machine to its end.  *again is set where the guest wants a new one. */
@@ -281,8 +303,12 @@ int run_main(int argc, char **argv)
     bool second = !strcmp(run.options.serial2, "stdio");
     run.on_stdio = second || !strcmp(run.options.console, "stdio");
     console_init(&run.console, second ? 1 : 0, &caught_signal);
+    run.error_file = terminal_open_errors();
     catch_signals();
     int status = run_all(&run);
     terminal_restore();
+    if (run.error_file) {
+        fclose(run.error_file);
+    }
     return status;
 }

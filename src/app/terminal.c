@@ -1,10 +1,13 @@
 /* terminal.c - raw mode and back: at exit, on a crash, on Ctrl-Z's signal and on SIGCONT. */
+#define _GNU_SOURCE /* fopencookie */
 #include "app/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -98,7 +101,52 @@ bool terminal_make_raw(int fd)
     }
     terminal.raw = terminal.saved;
     cfmakeraw(&terminal.raw);
+    if (!isatty(STDOUT_FILENO)) { /* others write to the terminal then: they want their lines */
+        terminal.raw.c_oflag = terminal.saved.c_oflag;
+    }
     terminal.active = 1;
     apply(&terminal.raw);
     return true;
+}
+
+/* ------------------------------------------------------------------ standard error */
+
+/* Waits where it has to: standard error may share O_NONBLOCK with standard input.  False if the
+ * terminal has gone, or a signal came meanwhile. */
+static bool write_whole(const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t count = write(STDERR_FILENO, bytes, size);
+        if (count > 0) {
+            bytes += count;
+            size -= (size_t)count;
+            continue;
+        }
+        struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+        if (errno != EAGAIN || poll(&fd, 1, -1) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static ssize_t write_lines(void *cookie, const char *bytes, size_t size)
+{
+    const char *end = bytes + size;
+    (void)cookie;
+    while (bytes < end) {
+        const char *newline = terminal.active ? memchr(bytes, '\n', (size_t)(end - bytes)) : NULL;
+        const char *stop = newline ? newline : end;
+        if (!write_whole(bytes, (size_t)(stop - bytes)) || (newline && !write_whole("\r\n", 2))) {
+            break;
+        }
+        bytes = newline ? newline + 1 : end;
+    }
+    return (ssize_t)size; /* the rest is lost */
+}
+
+FILE *terminal_open_errors(void)
+{
+    cookie_io_functions_t functions = {.write = write_lines};
+    return isatty(STDERR_FILENO) ? fopencookie(NULL, "w", functions) : NULL;
 }

@@ -8,11 +8,17 @@
 #define APP_TERMINAL_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Makes the terminal that fd is raw, until terminal_restore() or the end of the process, however
  * that comes (but for SIGKILL).  Returns false if fd is no terminal.  In any case the restoring
  * also undoes O_NONBLOCK on fd: the event loop sets it, and others share the open file. */
 bool terminal_make_raw(int fd);
 void terminal_restore(void);
+
+/* Standard error as a file of its own, for what others write there while the guest has the
+ * terminal: then it ends lines with "\r\n".  NULL if standard error is no terminal, or without
+ * memory: stderr itself will do.  The caller closes it. */
+FILE *terminal_open_errors(void);
 
 #endif

@@ -29,7 +29,7 @@ COMMAND_TIME = 60
 class Machine:
     """A `ringer run` that is running."""
 
-    def __init__(self, *arguments, terminal=False):
+    def __init__(self, *arguments, terminal=False, errors_to_terminal=False):
         self.text = ""      # all output so far, without carriage returns
         self.seen = 0       # what expect() has gone past
         self.raw = b""
@@ -42,7 +42,8 @@ class Machine:
             self.input = self.output = self.master
         else:
             streams = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.process = subprocess.Popen([RINGER, "run", *arguments], stderr=subprocess.PIPE,
+        errors = streams["stdout"] if errors_to_terminal else subprocess.PIPE
+        self.process = subprocess.Popen([RINGER, "run", *arguments], stderr=errors,
                                         start_new_session=True, **streams)
         if not terminal:
             self.input = self.process.stdin.fileno()
@@ -107,7 +108,7 @@ class Machine:
         return self.text[start:self.seen - len(PROMPT)]
 
     def errors(self):
-        if self.process.poll() is None:
+        if self.process.poll() is None or not self.process.stderr:
             return ""
         return self.process.stderr.read().decode(errors="replace")
 

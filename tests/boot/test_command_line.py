@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import tempfile
@@ -132,13 +133,22 @@ class Statuses(Files):
         result = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, timeout=60)
         self.assertEqual(result.returncode, 0, result.stderr)
 
-    def test_closed_output(self):
+    def test_output_that_fails(self):
+        """A guest whose output nobody takes is ended, though it would go on for ever."""
+        # mov dx, 0x3f8; l: mov al, 'A'; out dx, al; mov al, newline; out dx, al; jmp l
+        code = b"\x66\xba\xf8\x03\xb0A\xee\xb0\n\xee\xeb\xf8"
+        command = [harness.RINGER, "run", "-k", self.file("talker", elf64(code))]
         reader, writer = os.pipe()
         os.close(reader)
-        result = subprocess.run([harness.RINGER, "run"], stdin=subprocess.DEVNULL, stdout=writer,
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=writer,
                                 stderr=subprocess.PIPE, timeout=60)
         os.close(writer)
-        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        self.assertEqual((result.returncode, result.stderr), (128 + signal.SIGPIPE, b""))
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=full,
+                                    stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, rb"\Aringer: [^\n]+No space left[^\n]*\n\Z")
 
     def test_slow_output(self):
         """Not a byte is lost when nobody reads for a while."""

@@ -27,9 +27,15 @@ class Shell(unittest.TestCase):
             self.check_floating_point(machine)
             self.check_job_control(machine)
 
+            # What the kernel says where its machine surprises it: so far, then on its way out.
+            surprises = "Call Trace|unchecked MSR|BUG:|WARNING:"
+            self.assertNotRegex(machine.command("dmesg"), surprises)
+            machine.command("dmesg -n 8")
             machine.send("poweroff\n")
             status, errors = machine.finish()
             self.assertEqual((status, errors), (0, ""))
+            self.assertIn("Power down", machine.text)
+            self.assertNotRegex(machine.text, surprises)
 
     def check_pipeline(self, machine):
         """gzip there and back, sha256sum and awk, over data that Python computes too."""

@@ -32,6 +32,10 @@ class Terminal(unittest.TestCase):
             machine.expect("[0-9a-f]{16}-[0-9a-f]{16} to [0-9a-f]+ ")
             machine.send("nonsense\r")
             machine.expect("not known")
+            machine.send("\x1b[A\x1b[3~!\r")  # the line before, and a key that says nothing here
+            machine.expect("nonsense!")
+            machine.send("i s\r")
+            machine.expect("the guest is stopped")
             machine.send("cont\r")
             machine.expect(r"\(ringer\) ")
             machine.send("\x01c")
@@ -64,6 +68,20 @@ class Terminal(unittest.TestCase):
             machine.send("\x01x")
             self.assertEqual(machine.finish()[0], 0)
             self.assert_restored(machine)
+
+    def test_lines_of_others(self):
+        """What is not the guest's own ends its lines so that a raw terminal shows them well."""
+        with harness.Machine("--trace", "exits", terminal=True, errors_to_terminal=True) as machine:
+            self.assertEqual(machine.finish()[0], 0)
+            self.assertRegex(machine.raw, rb"\d exit \w+ rip=")
+            self.assertNotRegex(machine.raw, rb"rip=[0-9a-f]+\n")
+
+    def test_begun_line_is_ended(self):
+        with harness.linux(terminal=True) as machine:
+            machine.expect("^" + harness.PROMPT, harness.BOOT_TIME)
+            machine.send("\x01x")
+            self.assertEqual(machine.finish()[0], 0)
+            self.assertTrue(machine.raw.endswith(b"\n"))
 
     def test_mistake_leaves_terminal(self):
         with harness.Machine("-k", "/nonexistent", terminal=True) as machine:
