@@ -14,7 +14,14 @@
 
 #define MAX_COUNT 1024 /* of units that one x shows */
 
-enum { KEY_CTRL_C = 3, KEY_CTRL_D = 4, KEY_BACKSPACE = 8, KEY_CTRL_U = 21, KEY_DELETE = 127 };
+enum {
+    KEY_CTRL_C = 3,
+    KEY_CTRL_D = 4,
+    KEY_BACKSPACE = 8,
+    KEY_CTRL_U = 21,
+    KEY_ESCAPE = 27,
+    KEY_DELETE = 127,
+};
 
 static void print(struct monitor *monitor, const char *fmt, ...)
     __attribute__((__format__(__printf__, 2, 3)));
@@ -185,7 +192,7 @@ static void print_unit(struct monitor *monitor, const struct format *format, uin
 
 static void print_memory(struct monitor *monitor, const struct format *format, bool physical)
 {
-    unsigned in_line = 16 / format->size;
+    unsigned in_line = format->size == 1 ? 8 : 16 / format->size; /* 80 columns */
     for (unsigned i = 0; i < format->count; i++) {
         uint64_t address = monitor->next_address;
         uint64_t value = 0;
@@ -248,14 +255,16 @@ static bool examine(struct monitor *monitor, const char *word, char *address, bo
 
 static bool help(struct monitor *monitor)
 {
-    print(monitor, "info registers   the CPUs' registers\r\n"
-                   "info mem         what the guest has mapped\r\n"
-                   "info status      running or stopped, and for how long\r\n"
-                   "x/FMT ADDRESS    memory, as the guest sees it: x/8i $rip, x/4xg 0x1000\r\n"
-                   "xp/FMT ADDRESS   guest-physical memory\r\n"
-                   "stop, cont       hold the guest, let it go on\r\n"
-                   "quit             end the machine\r\n"
-                   "Ctrl-A c closes the monitor, and so does Ctrl-D.\r\n");
+    print(monitor,
+          "info registers   the CPUs' registers\r\n"
+          "info mem         what the guest has mapped\r\n"
+          "info status      running or stopped, and for how long\r\n"
+          "x/FMT ADDRESS    memory, as the guest sees it: x/8i $rip, x/4xg 0x1000\r\n"
+          "                 FMT: how many; x d u c, or i for code; b h w g for the size\r\n"
+          "xp/FMT ADDRESS   guest-physical memory\r\n"
+          "stop, cont       hold the guest, let it go on\r\n"
+          "quit             end the machine\r\n"
+          "Ctrl-A c closes the monitor, and so does Ctrl-D.\r\n");
     return false;
 }
 
@@ -319,6 +328,12 @@ static bool run_examine(struct monitor *monitor, const char *word, char *address
     return false;
 }
 
+/* Words may be cut short: "i r" is "info registers". */
+static bool is_short_for(const char *typed, const char *word)
+{
+    return typed && word ? !strncmp(typed, word, strlen(typed)) : typed == word;
+}
+
 static bool execute(struct monitor *monitor)
 {
     char *rest;
@@ -332,9 +347,7 @@ static bool execute(struct monitor *monitor)
     }
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         const struct command *c = &commands[i];
-        bool same_second =
-            c->second ? second && !strncmp(second, c->second, strlen(second)) : !second;
-        if (!strcmp(word, c->word) && same_second) {
+        if (is_short_for(word, c->word) && is_short_for(second, c->second)) {
             return run_command(monitor, c);
         }
     }
@@ -344,14 +357,57 @@ static bool execute(struct monitor *monitor)
 
 /* ------------------------------------------------------------------ the line */
 
+static void erase(struct monitor *monitor)
+{
+    if (monitor->length > 0) {
+        monitor->length--;
+        print(monitor, "\b \b");
+    }
+}
+
+static void insert(struct monitor *monitor, char c)
+{
+    if (monitor->length < sizeof(monitor->line) - 1) {
+        monitor->line[monitor->length++] = c;
+        print(monitor, "%c", c);
+    }
+}
+
+/* Swallows what a function key sends after its ESC: [ or O, parameters, a letter or ~.  The arrow
+ * up brings the last line back. */
+static void take_key(struct monitor *monitor, uint8_t byte)
+{
+    bool first = monitor->key == KEY_ESCAPE;
+    monitor->key = byte;
+    if (first ? byte == '[' || byte == 'O' : byte < 0x40) {
+        return;
+    }
+    monitor->key = 0;
+    if (byte == 'A' && !first) {
+        while (monitor->length > 0) {
+            erase(monitor);
+        }
+        for (const char *c = monitor->last; *c; c++) {
+            insert(monitor, *c);
+        }
+    }
+}
+
 bool monitor_input(struct monitor *monitor, uint8_t byte)
 {
     bool end = false;
+    if (monitor->key) {
+        take_key(monitor, byte);
+        return false;
+    }
     switch (byte) {
     case '\r':
     case '\n':
         print(monitor, "\r\n");
         monitor->line[monitor->length] = 0;
+        if (monitor->length > 0) {
+            memcpy(monitor->last, monitor->line, monitor->length + 1);
+        }
         end = execute(monitor);
         if (!end) {
             prompt(monitor);
@@ -359,10 +415,10 @@ bool monitor_input(struct monitor *monitor, uint8_t byte)
         break;
     case KEY_BACKSPACE:
     case KEY_DELETE:
-        if (monitor->length > 0) {
-            monitor->length--;
-            print(monitor, "\b \b");
-        }
+        erase(monitor);
+        break;
+    case KEY_ESCAPE:
+        monitor->key = byte;
         break;
     case KEY_CTRL_C:
         print(monitor, "^C\r\n");
@@ -373,14 +429,12 @@ bool monitor_input(struct monitor *monitor, uint8_t byte)
         break;
     case KEY_CTRL_U:
         while (monitor->length > 0) {
-            monitor->length--;
-            print(monitor, "\b \b");
+            erase(monitor);
         }
         break;
     default:
-        if (byte >= ' ' && monitor->length < sizeof(monitor->line) - 1) {
-            monitor->line[monitor->length++] = (char)byte;
-            print(monitor, "%c", byte);
+        if (byte >= ' ') {
+            insert(monitor, (char)byte);
         }
         break;
     }
@@ -405,6 +459,8 @@ void monitor_close(struct monitor *monitor)
     if (monitor->open) {
         monitor->open = false;
         print(monitor, "\r\n%s",
-              ringer_is_paused(monitor->machine) ? "(the guest is stopped)\r\n" : "");
+              ringer_is_paused(monitor->machine)
+                  ? "(the guest is stopped: cont in the monitor lets it go on)\r\n"
+                  : "");
     }
 }
