@@ -93,7 +93,9 @@ int report_stats(FILE *file, struct ringer *machine)
     struct json_object *exits = json_object_new_object();
     struct json_object *faults = json_object_new_object();
     put_count(root, "instructions", stats.instructions);
-    json_object_object_add(root, "seconds", json_object_new_double(stats.seconds));
+    char seconds[32];
+    snprintf(seconds, sizeof(seconds), "%.6f", stats.seconds);
+    json_object_object_add(root, "seconds", json_object_new_double_s(stats.seconds, seconds));
     put_count(root, "tlb_misses", stats.tlb_misses);
     put_count(root, "interrupts", stats.interrupts);
     put_count(root, "resident_bytes", stats.resident_bytes);
@@ -109,7 +111,8 @@ int report_stats(FILE *file, struct ringer *machine)
         }
     }
     json_object_object_add(root, "faults", faults);
-    fprintf(file, "%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY));
+    int style = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED;
+    fprintf(file, "%s\n", json_object_to_json_string_ext(root, style));
     json_object_put(root);
     return fflush(file) || ferror(file) ? -EIO : 0;
 }
