@@ -37,7 +37,7 @@ static const struct row rows[] = {
     {'a', "append", "TEXT", "the kernel's command line", "", NULL, MEMBER(append)},
     {'m', "memory", "SIZE", "guest RAM: 512M; suffixes K, M, G, T", "256M 512M 1G 2G 4G",
      parse_memory, 0},
-    {'c', "cpus", "N", "number of vCPUs: 1", "1", parse_cpus, 0},
+    {'c', "cpus", "N", "number of vCPUs: 1", "1 2 4", parse_cpus, 0},
     {'e', "engine", "NAME", "auto or interp", "auto interp", NULL, MEMBER(engine)},
     {0, "protocol", "NAME", "auto, linux, vmlinux (quick), pvh, multiboot, elf",
      "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
