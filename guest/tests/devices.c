@@ -74,6 +74,7 @@ void ioapic_write(u32 index, u32 value)
 
     ioapic[0] = index;
     ioapic[4] = value;
+    (void)ioapic[4]; /* waits until the writes have come there */
 }
 
 void ioapic_route(unsigned pin, u32 low, u32 destination)
