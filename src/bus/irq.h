@@ -18,10 +18,4 @@ static inline void irq_set(const struct irq *irq, bool level)
     }
 }
 
-static inline void irq_pulse(const struct irq *irq)
-{
-    irq_set(irq, true);
-    irq_set(irq, false);
-}
-
 #endif

@@ -9,6 +9,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/fpu.h"
+#include "cpu/msr.h"
 #include "cpu/segment.h"
 
 #define DATA_ATTRIBUTES (SEGMENT_P | SEGMENT_S | SEGMENT_TYPE_WRITABLE | SEGMENT_TYPE_ACCESSED)
@@ -41,11 +42,6 @@ static const struct {
     .rflags = RFLAGS_FIXED,
     .gdtr = {0, 0xffff},
     .idtr = {0, 0xffff},
-};
-
-/* MSRs with a value other than 0 at power-on. */
-static const struct cpu_msrs reset_msrs = {
-    .pat = 0x0007040600070406, .misc_enable = 1, /* fast strings */
 };
 
 /* What power-on and INIT have in common.  INIT keeps CR0.CD and NW. */
@@ -82,7 +78,7 @@ static void wait_or_run(struct cpu *cpu)
 
 void cpu_reset(struct cpu *cpu)
 {
-    cpu->msr = reset_msrs;
+    msr_reset(cpu);
     cpu->xcr0 = XCR0_X87;
     memset(&cpu->stats, 0, sizeof(cpu->stats));
     cpu->icount = 0;

@@ -104,16 +104,6 @@ bool system_check_push(struct cpu *cpu, const struct stack *stack, unsigned size
     return locate(cpu, stack, sp, size, true, &gva);
 }
 
-bool system_check_pop(struct cpu *cpu, const struct stack *stack, unsigned size)
-{
-    gva_t gva;
-    u64 sp = stack->sp & stack->mask;
-    if (!stack->wide && sp + size - 1 > stack->mask) {
-        return true;
-    }
-    return locate(cpu, stack, sp, size, false, &gva);
-}
-
 static unsigned privilege(const struct cpu *cpu, const struct stack *stack)
 {
     return stack->cpl == 3 ? ACCESS_USER : cpu->rflags & RFLAGS_AC ? ACCESS_AC : 0;

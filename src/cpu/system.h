@@ -33,9 +33,8 @@ struct stack system_stack_current(const struct cpu *cpu);
 struct stack system_stack_other(const struct segment *ss, u64 sp, unsigned cpl, bool wide,
                                 u32 error);
 
-/* Would pushing (or popping) size bytes stay inside?  Raises #SS. */
+/* Would pushing size bytes stay inside?  Raises #SS. */
 bool system_check_push(struct cpu *cpu, const struct stack *stack, unsigned size);
-bool system_check_pop(struct cpu *cpu, const struct stack *stack, unsigned size);
 
 /* Push or pop one value of size 2, 4 or 8 bytes. */
 bool system_push(struct cpu *cpu, struct stack *stack, u64 value, unsigned size);

@@ -286,7 +286,7 @@ static void wait_for_vcpus(struct ringer *m)
 
 int board_wait_held(struct ringer *m)
 {
-    bool waited;
+    bool waited = false;
 
     for (int tries = 0; !vcpus_are_held(m); tries++) {
         if (tries == HOLD_TRIES) {

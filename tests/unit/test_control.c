@@ -8,6 +8,7 @@
 
 #include "cpu/control.h"
 #include "cpu/debug.h"
+#include "cpu/msr.h"
 #include "cpu_fixture.h"
 
 static int setup(void **state)
@@ -275,9 +276,45 @@ static void pushf_and_popf(void **state)
     assert_int_equal(cpu_rflags(cpu), RFLAGS_IF | RFLAGS_AC | 2);
 }
 
+static void power_on_init_and_start_up(void **state)
+{
+    struct cpu_fixture *f = *state;
+    struct cpu *cpu = f->cpu;
+    u64 value;
+    cpu_fixture_long(f, 0);
+    cpu->index = 1;
+    cpu->mmu.paging.cr0 |= CR0_CD;
+    cpu->msr.lstar = 0x1234;
+    cpu_init_signal(cpu);
+    assert_int_equal(cpu->mmu.paging.cr0, CR0_CD | CR0_ET);
+    assert_int_equal(cpu->mmu.paging.efer | cpu->mmu.paging.cr4 | cpu->mmu.paging.cr3, 0);
+    assert_int_equal(cpu->msr.lstar, 0x1234);
+    assert_int_equal(cpu->activity, ACTIVITY_WAIT_FOR_SIPI);
+    cpu_start_up(cpu, 0x9a);
+    assert_int_equal(cpu->activity, ACTIVITY_RUNNING);
+    assert_int_equal(cpu->seg[SEG_CS].base, 0x9a000);
+    assert_int_equal(cpu->seg[SEG_CS].selector, 0x9a00);
+    assert_int_equal(cpu->rip, 0);
+    cpu_start_up(cpu, 0x10); /* it does not wait any more */
+    assert_int_equal(cpu->seg[SEG_CS].base, 0x9a000);
+
+    cpu->index = 0;
+    cpu_reset(cpu);
+    assert_int_equal(cpu->mmu.paging.cr0, CR0_CD | CR0_NW | CR0_ET);
+    assert_int_equal(cpu->seg[SEG_CS].base, 0xffff0000);
+    assert_int_equal(cpu->rip, 0xfff0);
+    assert_int_equal(cpu->activity, ACTIVITY_RUNNING);
+    assert_int_equal(cpu->msr.lstar, 0);
+    assert_true(cpu_rdmsr(cpu, 0x277, &value)); /* PAT */
+    assert_int_equal(value, 0x0007040600070406);
+    assert_true(cpu_rdmsr(cpu, 0x1a0, &value)); /* MISC_ENABLE */
+    assert_int_equal(value, 0x1801);            /* fast strings; neither BTS nor PEBS */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(power_on_init_and_start_up, setup, teardown),
         cmocka_unit_test_setup_teardown(reset_state, setup, teardown),
         cmocka_unit_test_setup_teardown(init_and_start_up, setup, teardown),
         cmocka_unit_test_setup_teardown(cr0_rules, setup, teardown),
