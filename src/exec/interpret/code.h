@@ -1,10 +1,10 @@
 /*
  * code.h - the interpreter's code cache: straight lines of ops by guest-physical address.
  *
- *      jump cache      rIP -> op           direct-mapped, valid in one context (address space,
- * mode) line table      gpa, mode -> line   hashed; survives changes of address space line start,
- * end, ops     one run of ops within one page pages           gfn -> its lines    so that a store
- * can find what it has made stale
+ *      jump cache   RIP -> op           direct-mapped; good in one address space and mode
+ *      line table   gpa, mode -> line   hashed; survives changes of address space
+ *      line         start, end, ops     one run of ops within one page
+ *      pages        gfn -> its lines    so that a store finds what it has made stale
  *
  * A line that has become stale is not freed: each of its ops is made op_stale(), which leaves to
  * the run loop.  So a stale pointer to an op, wherever it is kept, is harmless, and nothing has to
