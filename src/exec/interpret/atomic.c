@@ -114,11 +114,6 @@ bool prepare_xadd(struct cpu *cpu, const struct insn *insn, struct op *op)
 
 /* ------------------------------------------------------------------ CMPXCHG8B, CMPXCHG16B */
 
-static void set_zero_flag(struct cpu *cpu, bool zero)
-{
-    cpu->flags = (u16)((cpu->flags & ~AX_ZF) | (zero ? AX_ZF : 0));
-}
-
 static s64 cmpxchg8b(struct cpu *cpu, const struct op *op, s64 left)
 {
     u64 expected = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;

@@ -113,6 +113,14 @@ static inline bool must_leave(const struct cpu *cpu, s64 left)
                     atomic_load_explicit(&cpu->inbox->attention, memory_order_relaxed));
 }
 
+/* Bring cpu->icount up to date, for what reads time or is seen by others. */
+static inline void set_icount(struct cpu *cpu, s64 left)
+{
+    if (!cpu->exec->single) {
+        cpu->icount = cpu->exec->limit - (u64)left;
+    }
+}
+
 /* Go to rip, which is `left - 1` instructions from the limit. */
 static inline s64 goto_rip(struct cpu *cpu, u64 rip, s64 left)
 {

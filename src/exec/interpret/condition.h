@@ -48,6 +48,11 @@ ALWAYS_INLINE bool condition(const struct cpu *cpu, unsigned code)
     return is != (code & 1);
 }
 
+static inline void set_zero_flag(struct cpu *cpu, bool zero)
+{
+    cpu->flags = (u16)((cpu->flags & ~AX_ZF) | (zero ? AX_ZF : 0));
+}
+
 /* cpu->flags after CMP a, b. */
 #define COMPARE(type, a, b)                              \
     ({                                                   \

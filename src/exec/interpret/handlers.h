@@ -9,6 +9,12 @@
 
 #include "exec/interpret/op.h"
 
+/* #GP(0) unless CPL is 0. */
+static inline bool is_privileged(struct cpu *cpu)
+{
+    return cpu->cpl == 0 || cpu_raise_gp0(cpu);
+}
+
 typedef bool prepare_fn(struct cpu *cpu, const struct insn *insn, struct op *op);
 
 /* alu.c */
@@ -16,8 +22,10 @@ prepare_fn prepare_alu, prepare_unary;
 
 /* move.c */
 prepare_fn prepare_mov, prepare_movzx, prepare_movsx, prepare_lea, prepare_xchg, prepare_cmovcc,
-    prepare_setcc, prepare_bswap, prepare_cbw, prepare_cwd, prepare_xlat, prepare_flag, prepare_nop,
-    prepare_salc;
+    prepare_setcc, prepare_bswap, prepare_cbw, prepare_cwd, prepare_xlat, prepare_salc;
+
+/* flag.c */
+prepare_fn prepare_flag, prepare_nop;
 
 /* shift.c */
 prepare_fn prepare_shift, prepare_double_shift;
@@ -49,7 +57,9 @@ prepare_fn prepare_far, prepare_int, prepare_mov_seg, prepare_push_seg, prepare_
     prepare_load_far_pointer, prepare_bound;
 
 /* system.c */
-prepare_fn prepare_system, prepare_mov_cr, prepare_mov_dr, prepare_descriptor_table,
-    prepare_selector;
+prepare_fn prepare_system, prepare_mov_cr, prepare_mov_dr;
+
+/* descriptor.c */
+prepare_fn prepare_descriptor_table, prepare_selector;
 
 #endif

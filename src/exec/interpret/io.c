@@ -1,21 +1,11 @@
 /*
  * io.c - IN, OUT, INS, OUTS: the instructions that cross the bus to a port.
  */
-#include "base/string.h"
-#include "cpu/clock.h"
 #include "cpu/control.h"
 #include "cpu/debug.h"
 #include "exec/interpret/code.h"
 #include "exec/interpret/handlers.h"
 #include "exec/interpret/operand.h"
-
-/* A device must see the exact time: bring cpu->icount up to date. */
-static void set_icount(struct cpu *cpu, s64 left)
-{
-    if (!cpu->exec->single) {
-        cpu->icount = cpu->exec->limit - (u64)left;
-    }
-}
 
 static u64 port_read(struct cpu *cpu, u16 port, unsigned size)
 {
