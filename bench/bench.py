@@ -23,7 +23,19 @@ ONLY = os.environ.get("WL_ONLY", "")
 
 
 def progress(text):
-    print("... " + text, file=sys.stderr, flush=True)
+    """What is being done now: on a terminal one line that is written over, else a line each."""
+    if sys.stderr.isatty():
+        text, end = ("\r\x1b[K... " + text, "") if text else ("\r\x1b[K", "")
+    else:
+        text, end = "... " + text, "\n"
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def tell(text):
+    """A line that stays."""
+    if sys.stderr.isatty():
+        progress("")
+    print(text, flush=True)
 
 
 def tree_seconds(root):
@@ -77,7 +89,7 @@ class Run:
             for line in whole:
                 text = re.sub(r"[^\x20-\x7e]", "", line.decode("latin1"))
                 yield time.monotonic() - self.start, text
-        progress("out of time after %d s" % limit)
+        tell("out of time after %d s" % limit)
 
     def seconds(self):
         return tree_seconds(self.process.pid)
@@ -112,7 +124,7 @@ def seconds_to_init(command):
 
 
 def show(name, text):
-    print("%-52s %s" % (name, text), flush=True)
+    tell("%-50s %s" % (name, text))
 
 
 def boot(options):
@@ -192,7 +204,9 @@ def per_operation(result):
 def table(columns):
     """columns: (name, results); the first is what the others are compared with."""
     reference = columns[0][1]
-    print("\n%-20s" % "workload" + "".join("%24s" % name for name, _ in columns))
+    width = {name: 12 if results is reference else 22 for name, results in columns}
+    tell("")
+    tell("%-20s" % "workload" + "".join("%*s" % (width[name], name) for name, _ in columns))
     ratios = {name: [] for name, _ in columns}
     for benchmark in reference:
         text = "%-20s" % ("%s (%s)" % (benchmark, reference[benchmark][2]))
@@ -205,14 +219,14 @@ def table(columns):
                 cell += " %6.1fx" % ratio
                 if result[3] != reference[benchmark][3]:
                     cell += " WRONG"
-            text += "%24s" % cell
-        print(text)
+            text += "%*s" % (width[name], cell)
+        tell(text)
     text = "%-20s" % "geometric mean"
     for name, _ in columns:
         values = ratios[name]
-        text += "%24s" % ("%.1fx" % math.exp(sum(map(math.log, values)) / len(values))
-                          if values else "")
-    print(text)
+        text += "%*s" % (width[name], "%.1fx" % math.exp(sum(map(math.log, values)) / len(values))
+                         if values else "")
+    tell(text)
 
 
 def workload(options):
@@ -224,7 +238,7 @@ def workload(options):
     if shutil.which("qemu-system-x86_64"):
         columns.append(("qemu tcg", suite("qemu tcg", qemu(options, "suite"))))
     else:
-        progress("no qemu-system-x86_64 (Debian: qemu-system-x86) to compare with")
+        tell("There is no QEMU to compare with; as root: apt-get install qemu-system-x86")
     table(columns)
 
 
@@ -235,7 +249,7 @@ def main():
     options = parser.parse_args()
     boot(options)
     if shutil.which("qemu-system-x86_64"):
-        progress("boot of qemu tcg")
+        progress("boot under QEMU TCG")
         seconds = seconds_to_init(qemu(options, "boot"))
         show("the same start under QEMU TCG, microvm",
              "%.2f s" % seconds if seconds else "failed")
