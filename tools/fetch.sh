@@ -25,6 +25,10 @@ if [ -n "$file" ]; then
     exit 0
 fi
 
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "fetch.sh: there is no APT here: put Debian's package $package (its .deb) into $cache" >&2
+    exit 1
+fi
 known=${metapackage:-$package}
 if [ -z "$(apt-cache show "$known" 2>/dev/null)" ]; then
     if [ "$(id -u)" -eq 0 ]; then

@@ -2,6 +2,7 @@
 # setup.sh GROUP...: install the Debian packages of these groups that are missing.
 #
 # Groups: build, check, fuzz, bench, format.  Says nothing and needs no rights where all are there.
+# On other systems than Debian it only says what is needed.
 set -eu
 
 packages_of() {
@@ -20,6 +21,15 @@ packages_of() {
         ;;
     esac
 }
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    needed=
+    for group in "$@"; do
+        needed="$needed $(packages_of "$group")"
+    done
+    echo "This is not Debian.  What is needed is, by Debian's names:$needed" >&2
+    exit 0
+fi
 
 missing=
 for group in "$@"; do
