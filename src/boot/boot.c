@@ -77,6 +77,21 @@ static int fail_unknown(struct boot_job *job)
     return job_fail(job, "is not a kernel: no Linux bzImage, Multiboot header or ELF file");
 }
 
+/* The protocol that was asked for does not know the file. */
+static int fail_other(struct boot_job *job, const struct protocol *wanted)
+{
+    const struct boot_file *file = &job->config->kernel;
+    if (elf_probe(file->bytes, file->size)) {
+        return job_fail(job, "is an ELF file, but not a %s", wanted->name);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(protocols); i++) {
+        if (protocols[i]->probe(file)) {
+            return job_fail(job, "is no %s but a %s", wanted->name, protocols[i]->name);
+        }
+    }
+    return fail_unknown(job);
+}
+
 static int find_protocol(struct boot_job *job, const struct protocol **found)
 {
     const struct boot_config *config = job->config;
@@ -89,8 +104,8 @@ static int find_protocol(struct boot_job *job, const struct protocol **found)
             *found = p;
             return 0;
         }
-        if (config->protocol == p->id && elf_probe(config->kernel.bytes, config->kernel.size)) {
-            return job_fail(job, "is an ELF file, but not a %s", p->name);
+        if (config->protocol == p->id) {
+            return fail_other(job, p);
         }
     }
     return fail_unknown(job);

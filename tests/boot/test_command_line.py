@@ -114,7 +114,8 @@ class BadInput(Files):
         self.assert_mistake(*kernel, "-i", large, names="large")
         self.assert_mistake(*kernel, "-m", "16M", names="vmlinuz")
         self.assert_mistake(*kernel, "-a", "x" * 5000)
-        self.assert_mistake(*kernel, "--protocol", "multiboot", names="vmlinuz")
+        self.assert_mistake(*kernel, "--protocol", "multiboot",
+                            names="vmlinuz: is no Multiboot kernel but a Linux bzImage")
 
 
 class Statuses(Files):
