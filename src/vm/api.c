@@ -85,7 +85,8 @@ static int check_config(struct ringer *m)
         return machine_fail(m, -EINVAL, "icount: virtual time needs a machine with one CPU");
     }
     if (!c->engine || !engine_find(c->engine)) {
-        return machine_fail(m, -EINVAL, "engine: there is no '%s'", c->engine ? c->engine : "");
+        return machine_fail(m, -EINVAL, "engine: there is no '%s', only auto and interp",
+                            c->engine ? c->engine : "");
     }
     if (!trace_parse(c->trace, &kinds)) {
         return machine_fail(m, -EINVAL,
