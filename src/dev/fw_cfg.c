@@ -253,6 +253,7 @@ static bool copy_out(struct fw_cfg *fw, gpa_t gpa, u32 length)
         fw->offset += bytes;
     }
     memset(to + bytes, 0, length - bytes);
+    mem_changed(fw->mem, gpa, length);
     return true;
 }
 

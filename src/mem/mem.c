@@ -38,10 +38,13 @@ bool mem_read(const struct mem *m, gpa_t gpa, void *buffer, u64 size)
     return true;
 }
 
-static void drop_code(const struct mem *m, gpa_t gpa, u64 size)
+void mem_changed(const struct mem *m, gpa_t gpa, u64 size)
 {
     bool has_code = false;
 
+    if (!m->coherence) {
+        return;
+    }
     for (gpa_t page = gpa & PAGE_MASK; page < gpa + size; page += PAGE_SIZE) {
         has_code = has_code || mem_has_code(m, page);
     }
@@ -61,8 +64,6 @@ bool mem_write(const struct mem *m, gpa_t gpa, const void *buffer, u64 size)
         return false;
     }
     memcpy(to, buffer, size);
-    if (m->coherence) {
-        drop_code(m, gpa, size);
-    }
+    mem_changed(m, gpa, size);
     return true;
 }

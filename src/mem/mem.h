@@ -73,7 +73,9 @@ static inline bool mem_has_code(const struct mem *m, gpa_t gpa)
 bool mem_read(const struct mem *m, gpa_t gpa, void *buffer, u64 size);
 bool mem_write(const struct mem *m, gpa_t gpa, const void *buffer, u64 size);
 
-/* The hva of [gpa, gpa + size) if it is RAM in one piece, else NULL. */
+/* The hva of [gpa, gpa + size) if it is RAM in one piece, else NULL.  Who writes there tells
+ * mem_changed() afterwards, as mem_write() does. */
 u8 *mem_range(const struct mem *m, gpa_t gpa, u64 size);
+void mem_changed(const struct mem *m, gpa_t gpa, u64 size);
 
 #endif

@@ -38,6 +38,16 @@ static bool is_size(unsigned size)
     return size == 1 || size == 2 || size == 4 || size == 8;
 }
 
+/* A device has stored into code that a vCPU holds decoded: have it look before it jumps there. */
+static void tell_stale(struct ringer *m)
+{
+    for (unsigned i = 0; i < m->vm->cpu_count; i++) {
+        if (atomic_load(&m->vm->mem.coherence[i].stale)) {
+            interrupt_kick(&m->fabric, i);
+        }
+    }
+}
+
 /* The vCPU's process is not trusted: whatever is in the message, it only hurts itself. */
 static u64 access_bus(struct ringer *m, const struct ring_message *message)
 {
@@ -50,6 +60,7 @@ static u64 access_bus(struct ringer *m, const struct ring_message *message)
         return bus_map_read(&m->bus, space, message->addr, message->size);
     }
     bus_map_write(&m->bus, space, message->addr, message->value, message->size);
+    tell_stale(m);
     return 0;
 }
 

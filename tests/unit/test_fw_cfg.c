@@ -192,13 +192,31 @@ static void bad_dma(void **state)
     done(&w);
 }
 
+/* What a vCPU holds decoded of the memory that is written is stale then. */
+static void dma_into_code(void **state)
+{
+    u8 holders[RAM / PAGE_SIZE] = {[3] = 1};
+    struct mem_coherence coherence[2] = {0};
+    struct world w;
+
+    (void)state;
+    init(&w);
+    w.mem.code_holders = holders;
+    w.mem.coherence = coherence;
+    w.mem.cpu_count = 2;
+    request(&w, 0x1000, 0x3fff << 16 | 0x0a, 16, 0x2ff0);
+    assert_int_equal(coherence[0].stale | coherence[1].stale, 0);
+    request(&w, 0x1000, 0x3fff << 16 | 0x0a, 17, 0x2ff0);
+    assert_int_equal(result(&w, 0x1000), 0);
+    assert_int_equal(coherence[0].stale & coherence[1].stale, 1);
+    done(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(items),
-        cmocka_unit_test(files),
-        cmocka_unit_test(dma),
-        cmocka_unit_test(bad_dma),
+        cmocka_unit_test(items),   cmocka_unit_test(files),         cmocka_unit_test(dma),
+        cmocka_unit_test(bad_dma), cmocka_unit_test(dma_into_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
