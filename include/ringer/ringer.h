@@ -44,14 +44,14 @@ typedef void ringer_output_fn(void *context, const void *bytes, size_t size);
 
 /* Start from RINGER_CONFIG_DEFAULT; strings are copied. */
 struct ringer_config {
-    uint64_t memory_bytes;  /* default 512 MiB; a multiple of 4096 */
-    unsigned cpus;          /* default 1 */
-    const char *engine;     /* "auto" (default), "interp" */
-    bool icount;            /* virtual time from the instruction count: runs are repeatable */
-    bool debug_exit;        /* isa-debug-exit at port 0xf4 */
-    bool debug_console;     /* debug console at port 0xe9 */
-    const char *trace;      /* comma-separated: exits, exceptions, interrupts, io, or NULL */
-    FILE *trace_file;       /* NULL: standard error */
+    uint64_t memory_bytes; /* default 512 MiB; a multiple of 4096 */
+    unsigned cpus;         /* default 1 */
+    const char *engine;    /* "auto" (default), "interp" */
+    bool icount;           /* virtual time from the instruction count: runs are repeatable */
+    bool debug_exit;       /* isa-debug-exit at port 0xf4 */
+    bool debug_console;    /* debug console at port 0xe9 */
+    const char *trace;     /* comma-separated: exits, exceptions, interrupts, io, or NULL */
+    FILE *trace_file;      /* NULL: standard error */
 
     struct {
         /* "none", "pty", "file:PATH", "unix:PATH" (a listening socket), or "callback". */
@@ -126,7 +126,7 @@ RINGER_API void ringer_serial_on_ready(struct ringer *machine, unsigned port,
 /* Where a back end can be found: the name of a pty, the path of a socket; NULL if nowhere. */
 RINGER_API const char *ringer_serial_path(const struct ringer *machine, unsigned port);
 
-/* Calls readable(context) from ringer_run() whenever fd can be read or has ended.  NULL stops it. */
+/* Calls readable(context) from ringer_run() when fd can be read or has ended.  NULL stops it. */
 RINGER_API int ringer_watch_fd(struct ringer *machine, int fd, void (*readable)(void *context),
                                void *context);
 
@@ -136,7 +136,7 @@ struct ringer_segment {
     uint64_t base;
     uint32_t limit;
     uint16_t selector;
-    uint16_t attributes; /* as in a descriptor: type, S, DPL, P in bits 0-7; AVL, L, D/B, G in 12-15 */
+    uint16_t attributes; /* bits 0-7: type, S, DPL, P; bits 12-15: AVL, L, D/B, G */
 };
 
 struct ringer_table {
@@ -144,10 +144,29 @@ struct ringer_table {
     uint16_t limit;
 };
 
-enum { RINGER_RAX, RINGER_RCX, RINGER_RDX, RINGER_RBX, RINGER_RSP, RINGER_RBP, RINGER_RSI,
-       RINGER_RDI, RINGER_R8, RINGER_R15 = 15 };
-enum { RINGER_ES, RINGER_CS, RINGER_SS, RINGER_DS, RINGER_FS, RINGER_GS, RINGER_LDTR, RINGER_TR,
-       RINGER_SEGMENTS };
+enum {
+    RINGER_RAX,
+    RINGER_RCX,
+    RINGER_RDX,
+    RINGER_RBX,
+    RINGER_RSP,
+    RINGER_RBP,
+    RINGER_RSI,
+    RINGER_RDI,
+    RINGER_R8,
+    RINGER_R15 = 15
+};
+enum {
+    RINGER_ES,
+    RINGER_CS,
+    RINGER_SS,
+    RINGER_DS,
+    RINGER_FS,
+    RINGER_GS,
+    RINGER_LDTR,
+    RINGER_TR,
+    RINGER_SEGMENTS
+};
 
 struct ringer_registers {
     uint64_t gpr[16]; /* RINGER_RAX ... */
@@ -197,12 +216,12 @@ struct ringer_exit_count { /* how often, why */
 
 struct ringer_stats {
     uint64_t instructions;
-    double seconds;           /* since ringer_run() was first called */
+    double seconds; /* since ringer_run() was first called */
     uint64_t tlb_misses;
-    uint64_t interrupts;      /* external, delivered */
-    uint64_t faults[32];      /* by vector */
+    uint64_t interrupts;                /* external, delivered */
+    uint64_t faults[32];                /* by vector */
     struct ringer_exit_count exits[16]; /* ends with name == NULL */
-    uint64_t resident_bytes;  /* Ringer's own, all processes, without the guest's RAM */
+    uint64_t resident_bytes;            /* Ringer's own, all processes, without the guest's RAM */
 };
 
 RINGER_API int ringer_get_stats(struct ringer *machine, struct ringer_stats *stats);

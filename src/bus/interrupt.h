@@ -17,7 +17,8 @@
 
 #include "base/types.h"
 
-enum interrupt_delivery { /* the delivery mode field of an ICR, LVT, redirection entry or MSI */
+/* The delivery mode field of an ICR, LVT, redirection entry or MSI. */
+enum interrupt_delivery {
     INTERRUPT_FIXED = 0,
     INTERRUPT_LOWEST = 1,
     INTERRUPT_SMI = 2,
@@ -27,7 +28,8 @@ enum interrupt_delivery { /* the delivery mode field of an ICR, LVT, redirection
     INTERRUPT_EXTINT = 7,
 };
 
-enum interrupt_shorthand { /* the ICR's destination shorthand */
+/* The ICR's destination shorthand. */
+enum interrupt_shorthand {
     INTERRUPT_TO_DEST = 0,
     INTERRUPT_TO_SELF = 1,
     INTERRUPT_TO_ALL = 2,

@@ -39,13 +39,14 @@ enum {
     GPR_SLOTS,
 };
 
-enum { /* beside the six of enum segment_index */
+/* Beside the six of enum segment_index. */
+enum {
     SEG_LDTR = SEG_COUNT,
     SEG_TR,
     SEG_SLOTS,
 };
 
-/* Bits of struct segment's attributes: those of a descriptor's second doubleword, from its bit 8. */
+/* Bits of struct segment's attributes: those of a descriptor's second doubleword, from bit 8. */
 #define SEGMENT_TYPE 0x000fu
 #define SEGMENT_S    0x0010u
 #define SEGMENT_DPL  0x0060u
@@ -87,7 +88,8 @@ struct fault {
     u64 dr6_bits; /* #DB: to be set in DR6 at delivery */
 };
 
-enum activity { /* Intel SDM vol. 3C, "Guest Non-Register State": activity state */
+/* Intel SDM vol. 3C, "Guest Non-Register State": activity state. */
+enum activity {
     ACTIVITY_RUNNING,
     ACTIVITY_HALTED,
     ACTIVITY_WAIT_FOR_SIPI,
@@ -115,10 +117,11 @@ struct cpu_msrs {
     u64 debugctl;
 };
 
-struct cpu_stats { /* the board reads these at any time */
-    u64 instructions;   /* retired; brought up to date whenever an executor returns */
-    u64 interrupts;     /* external ones delivered */
-    u64 faults[32];     /* exceptions delivered, by vector */
+/* The board reads these at any time. */
+struct cpu_stats {
+    u64 instructions; /* retired; brought up to date whenever an executor returns */
+    u64 interrupts;   /* external ones delivered */
+    u64 faults[32];   /* exceptions delivered, by vector */
     u64 pio_reads, pio_writes, mmio_reads, mmio_writes, halts, decodes, code_flushes;
 };
 
@@ -143,15 +146,15 @@ struct cpu {
     u16 flags; /* the six arithmetic flags as the host's LAHF and SETO leave them in AX:
                 * AH = SF ZF 0 AF 0 PF 1 CF, AL = OF; see cpu_rflags() */
     u8 cpl;
-    u8 code_mode; /* enum insn_mode of the code segment: derived, see cpu_update_mode() */
-    u32 rflags;   /* all other flags; the arithmetic bits are 0, bit 1 is 1 */
+    u8 code_mode;   /* enum insn_mode of the code segment: derived, see cpu_update_mode() */
+    u32 rflags;     /* all other flags; the arithmetic bits are 0, bit 1 is 1 */
     u64 stack_mask; /* 0xffff, 0xffffffff or ~0 by SS.B and mode: derived */
     /* For executors' slow paths: a value on its way to or from memory, and its linear address. */
     u64 bounce[2] __attribute__((aligned(16)));
     gva_t bounce_gva;
-    bool long_mode; /* EFER.LMA: derived */
-    bool real_mode; /* CR0.PE clear: derived */
-    bool v86_mode;  /* RFLAGS.VM: derived */
+    bool long_mode;          /* EFER.LMA: derived */
+    bool real_mode;          /* CR0.PE clear: derived */
+    bool v86_mode;           /* RFLAGS.VM: derived */
     bool single_step_needed; /* TF, a breakpoint or a watchpoint is on: derived */
     bool interrupt_shadow;   /* after STI or a load of SS: nothing is taken for one instruction */
     bool debug_shadow;       /* the part of it that also holds off #DB (load of SS) */
@@ -166,11 +169,11 @@ struct cpu {
     u64 dr[8];      /* 4 and 5 unused */
     u32 debug_hits; /* DR6_B0 to B3: watchpoints that the current instruction has met */
     struct cpu_msrs msr;
-    u64 event_rip;  /* rIP of the instruction being executed, valid while a fault is delivered */
-    u32 index;      /* which vCPU this is; also its initial APIC ID */
+    u64 event_rip; /* rIP of the instruction being executed, valid while a fault is delivered */
+    u32 index;     /* which vCPU this is; also its initial APIC ID */
     u32 cpu_count;
 
-    struct interrupt_inbox *inbox; /* its own */
+    struct interrupt_inbox *inbox;  /* its own */
     struct interrupt_fabric fabric; /* all: to send IPIs */
     struct bus_port port;
     struct cpu_ops ops;
@@ -222,30 +225,30 @@ static inline bool cpu_raise_gp0(struct cpu *cpu)
 }
 
 /* Deliver cpu->fault with cpu->rip at the instruction to be saved, following the rules for
- * exceptions in exceptions; a triple fault leaves activity = ACTIVITY_SHUTDOWN.  Where fault follows
- * fault without end it stops after a few, with the next one pending: look at attention, and call it
- * again. */
+ * exceptions in exceptions; a triple fault leaves activity = ACTIVITY_SHUTDOWN.  Where fault
+ * follows fault without end it stops after a few, with the next one pending: look at attention, and
+ * call it again. */
 void cpu_deliver_fault(struct cpu *cpu);
 
 enum event_kind {
-    EVENT_EXTERNAL,       /* INTR: from the local APIC or the PIC */
+    EVENT_EXTERNAL, /* INTR: from the local APIC or the PIC */
     EVENT_NMI,
     EVENT_SOFTWARE,       /* INT n, INT3, INTO: DPL checked; cpu->rip is the next instruction */
     EVENT_SOFTWARE_DEBUG, /* INT1 */
 };
 
 /* Deliver an interrupt with cpu->rip as the address to save.  A fault in delivery is itself
- * delivered: on return, the CPU is at the first instruction of some handler, or shut down, except for
- * the software events, where a fault is left in cpu->fault and false returned (the caller's rip must
- * then be the INT's own: exception.h has functions that see to it). */
+ * delivered: on return, the CPU is at the first instruction of some handler, or shut down, except
+ * for the software events, where a fault is left in cpu->fault and false returned (the caller's rip
+ * must then be the INT's own: exception.h has functions that see to it). */
 bool cpu_deliver_event(struct cpu *cpu, u8 vector, enum event_kind kind);
 
 /* ------------------------------------------------------------------ reset.c, control.c */
 
-/* Power-on state.  index, cpu_count, inbox, fabric, port, ops, clock, exec and mmu's mem are kept. */
+/* Power-on state.  Kept are index, cpu_count, inbox, fabric, port, ops, clock, exec, mmu's mem. */
 void cpu_reset(struct cpu *cpu);
-void cpu_init_signal(struct cpu *cpu);          /* INIT: then waits for SIPI, unless the BSP */
-void cpu_start_up(struct cpu *cpu, u8 vector);  /* SIPI */
+void cpu_init_signal(struct cpu *cpu);         /* INIT: then waits for SIPI, unless the BSP */
+void cpu_start_up(struct cpu *cpu, u8 vector); /* SIPI */
 
 /* Recompute all that is marked `derived` above, and the MMU's TLB set, after any change to CS, SS,
  * CPL, CR0, EFER, RFLAGS (TF, AC, VM) or DR7. */

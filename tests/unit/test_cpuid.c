@@ -96,7 +96,7 @@ static void test_absent(void **state)
     assert_int_equal(get(cpu, 7, 0, CPUID_ECX) & (1u << 3 | 1u << 7 | 1u << 16),
                      0);                                                    /* PKU CET LA57 */
     assert_int_equal(get(cpu, 7, 0, CPUID_EDX) & (7u << 22 | 1u << 20), 0); /* AMX IBT */
-    assert_int_equal(get(cpu, 7, 0, CPUID_EAX), 2); /* the last subleaf */
+    assert_int_equal(get(cpu, 7, 0, CPUID_EAX), 2);                         /* the last subleaf */
     assert_int_equal(get(cpu, 7, 1, CPUID_EAX), 0);
     assert_int_equal(get(cpu, 7, 2, CPUID_EDX), CPUID_72D_BHI_CTRL);
     assert_int_equal(get(cpu, 0xd, 1, CPUID_EAX) & 8, 0); /* XSAVES */
