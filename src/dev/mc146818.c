@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "base/calendar.h"
 
 enum {
     SECONDS = 0x00,
@@ -85,40 +86,6 @@ static struct mc146818 *from_device(struct device *device)
     return container_of(device, struct mc146818, device);
 }
 
-/* Days since 1970-01-01 of a date in the Gregorian calendar; months and days may be out of range.
- */
-static s64 days_from_date(s64 year, unsigned month, unsigned day)
-{
-    s64 era, year_of_era, day_of_year;
-
-    month = month ? month - 1 : 0; /* from 0 */
-    year += month / 12;
-    month %= 12;
-    /* Count years from March: the leap day is then the last. */
-    month = (month + 10) % 12;
-    year -= month >= 10;
-    era = (year >= 0 ? year : year - 399) / 400;
-    year_of_era = year - era * 400;
-    day_of_year = (153 * month + 2) / 5 + (s64)day - 1;
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
-           719468;
-}
-
-static void date_from_days(s64 days, s64 *year, unsigned *month, unsigned *day)
-{
-    s64 era, day_of_era, year_of_era, day_of_year, shifted;
-
-    days += 719468;
-    era = (days >= 0 ? days : days - 146096) / 146097;
-    day_of_era = days - era * 146097;
-    year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    shifted = (5 * day_of_year + 2) / 153;
-    *day = (unsigned)(day_of_year - (153 * shifted + 2) / 5 + 1);
-    *month = (unsigned)(shifted < 10 ? shifted + 3 : shifted - 9);
-    *year = year_of_era + era * 400 + (*month <= 2);
-}
-
 static s64 floor_div(s64 a, s64 b)
 {
     return a / b - (a % b < 0);
@@ -174,7 +141,7 @@ static void store_time(struct mc146818 *rtc)
     unsigned second_of_day = (unsigned)(now_s - days * DAY_S), month, day;
     unsigned weekday = (unsigned)(days + 4 - 7 * floor_div(days + 4, 7)); /* 0 is Sunday */
 
-    date_from_days(days, &year, &month, &day);
+    calendar_date(days, &year, &month, &day);
     rtc->cmos[SECONDS] = encode(rtc, second_of_day % 60);
     rtc->cmos[MINUTES] = encode(rtc, second_of_day / 60 % 60);
     rtc->cmos[HOURS] = encode_hour(rtc, second_of_day / 3600);
@@ -189,7 +156,7 @@ static void store_time(struct mc146818 *rtc)
 static void load_time(struct mc146818 *rtc)
 {
     s64 year = decode(rtc, rtc->cmos[CENTURY]) * 100 + decode(rtc, rtc->cmos[YEAR]);
-    s64 days = days_from_date(year, decode(rtc, rtc->cmos[MONTH]), decode(rtc, rtc->cmos[DAY]));
+    s64 days = calendar_days(year, decode(rtc, rtc->cmos[MONTH]), decode(rtc, rtc->cmos[DAY]));
     s64 time_s = days * DAY_S + decode_hour(rtc, rtc->cmos[HOURS]) * 3600 +
                  decode(rtc, rtc->cmos[MINUTES]) * 60 + decode(rtc, rtc->cmos[SECONDS]);
     s64 weekday = days + 4 - 7 * floor_div(days + 4, 7);
