@@ -49,7 +49,7 @@ fuzz:
 	@tools/setup.sh build fuzz
 	@tools/configure_fuzz.sh $(BUILD_FUZZ)
 	@ninja -C $(BUILD_FUZZ)
-	@tests/fuzz/run_fuzzer.py --keep --seconds $(SECONDS) \
+	@tests/fuzz/run_fuzzer.py --keep $(BUILD_FUZZ)/corpus --seconds $(SECONDS) \
 	    $(foreach name,$(FUZZ),$(BUILD_FUZZ)/tests/fuzz/fuzz_$(name))
 
 format:

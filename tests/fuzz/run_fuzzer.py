@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Run fuzzers over their kept corpora, and on for some seconds.
 
-  run_fuzzer.py [--seconds N] [--keep] FUZZER...
+  run_fuzzer.py [--seconds N] [--keep DIR] FUZZER...
 
 FUZZER is a program build-fuzz/tests/fuzz/fuzz_NAME; its corpus is tests/fuzz/corpus/NAME.  What is
-found that reaches new code is dropped, or with --keep added to the corpus.  A crash leaves its input
-beside the fuzzer, and ends this with status 1.
+found that reaches new code is dropped, or with --keep stays in DIR/NAME, from which the next run goes
+on.  A crash leaves its input beside the fuzzer, and ends this with status 1.
 """
 import argparse
 import os
@@ -24,11 +24,14 @@ def run(fuzzer, seconds, keep):
     corpus = os.path.join(HERE, "corpus", name[len("fuzz_"):])
     os.makedirs(corpus, exist_ok=True)
     environment = dict(os.environ, **ENVIRONMENT)
-    with tempfile.TemporaryDirectory() as found:
+    with tempfile.TemporaryDirectory() as dropped:
+        found = os.path.join(keep, name[len("fuzz_"):]) if keep else dropped
+        os.makedirs(found, exist_ok=True)
         command = [fuzzer, "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1",
                    "-artifact_prefix=%s-" % os.path.abspath(fuzzer)]
-        print("%s: %d kept inputs, %d s" % (name, len(os.listdir(corpus)), seconds), flush=True)
-        replay = subprocess.run(command + ["-runs=0", corpus], env=environment,
+        inputs = len(os.listdir(corpus)) + len(os.listdir(found))
+        print("%s: %d kept inputs, then %d s of new ones" % (name, inputs, seconds), flush=True)
+        replay = subprocess.run(command + ["-runs=0", corpus, found], env=environment,
                                 capture_output=True, text=True)
         if replay.returncode:
             print(replay.stderr[-8000:])
@@ -37,16 +40,13 @@ def run(fuzzer, seconds, keep):
                               env=environment, capture_output=True, text=True)
         print("\n".join(hunt.stderr.splitlines()[-12:] if not hunt.returncode
                         else [hunt.stderr[-8000:]]), flush=True)
-        if keep:
-            subprocess.run([fuzzer, "-merge=1", corpus, found], env=environment,
-                           stderr=subprocess.DEVNULL)
     return hunt.returncode == 0
 
 
 def main():
     parser = argparse.ArgumentParser(description="Run fuzzers over their kept corpora.")
     parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--keep", metavar="DIR")
     parser.add_argument("fuzzers", nargs="+")
     options = parser.parse_args()
     results = [run(fuzzer, options.seconds, options.keep) for fuzzer in options.fuzzers]
