@@ -6,13 +6,13 @@
  *      66 F0 48 | 0F B1 | 0C 88 | - | -        lock cmpxchg [rax+rcx*4], rcx
  *      prefixes   opcode  ModRM   disp, immediate
  *
- * Intel SDM vol. 2A, "Instruction Format"; the VEX prefix: 2.3.
+ * Intel SDM vol. 2A, "Instruction Format"; the VEX prefix: 2.3.  The operands are in operand.c.
  *
  * Freestanding.  What a processor fetches byte by byte is here a bounded buffer: every read checks
  * the limit, which is 15 bytes or what the caller has.
  */
 #include "base/string.h"
-#include "isa/insn.h"
+#include "isa/decoder.h"
 #include "isa/table.h"
 
 /* What a byte is before the opcode. */
@@ -34,64 +34,6 @@ static const u8 prefixes[256] = {
     [0x67] = PREFIX_ADSIZE,           [0xf0] = PREFIX_LOCK,
     [0xf2 ... 0xf3] = PREFIX_REP,
 };
-
-#define REX_W 8
-#define REX_R 4
-#define REX_X 2
-#define REX_B 1
-
-#define NO_SEGMENT 0xff
-
-struct decoder {
-    struct insn *insn;
-    const u8 *bytes;
-    unsigned at, limit;
-    bool is64;
-    u8 mode;      /* enum insn_mode */
-    u8 segment;   /* override, or NO_SEGMENT */
-    u8 column;    /* of insn_sizes[] */
-    bool has_imm; /* an immediate has been fetched: the next one is the second */
-};
-
-/* What it means that the bytes have run out. */
-static enum insn_result out_of_bytes(const struct decoder *d)
-{
-    return d->limit == INSN_MAX_LENGTH ? INSN_TOO_LONG : INSN_SHORT;
-}
-
-/* Fetch `size` bytes, little-endian, zero-extended.  False: not so many are left. */
-static inline bool fetch(struct decoder *d, unsigned size, u64 *value)
-{
-    const u8 *from = d->bytes + d->at;
-
-    if (d->limit - d->at < size) {
-        d->at = d->limit;
-        return false;
-    }
-    d->at += size;
-    *value = 0;
-    switch (size) {
-    case 1:
-        __builtin_memcpy(value, from, 1);
-        break;
-    case 2:
-        __builtin_memcpy(value, from, 2);
-        break;
-    case 4:
-        __builtin_memcpy(value, from, 4);
-        break;
-    default:
-        __builtin_memcpy(value, from, 8);
-        break;
-    }
-    return true;
-}
-
-static inline u64 sign_extend(u64 value, unsigned size)
-{
-    unsigned shift = 64 - 8 * size;
-    return (u64)((s64)(value << shift) >> shift);
-}
 
 /* Read the legacy prefixes and REX; leaves d->at at the first byte that is none. */
 static enum insn_result decode_prefixes(struct decoder *d)
@@ -284,245 +226,6 @@ static inline void decode_sizes(struct decoder *d, const struct decode_row *row)
     d->column = (u8)(osize + 3 * insn->vex_l + (d->is64 ? 6 : 0));
 }
 
-/* 16-bit addressing.  Intel SDM vol. 2A, table "16-Bit Addressing Forms with the ModR/M Byte". */
-static bool decode_mem16(struct decoder *d)
-{
-    static const u8 base[8] = {3, 3, 5, 5, 6, 7, 5, 3};
-    static const u8 index[8] = {6, 7, 6, 7, MEM_NO_REG, MEM_NO_REG, MEM_NO_REG, MEM_NO_REG};
-    struct insn_mem *mem = &d->insn->mem;
-    unsigned mod = d->insn->modrm >> 6, rm = d->insn->modrm & 7;
-    unsigned size = mod; /* of the displacement */
-    u64 disp;
-
-    mem->base = base[rm];
-    mem->index = index[rm];
-    if (mod == 0 && rm == 6) {
-        mem->base = MEM_NO_REG;
-        size = 2;
-    }
-    if (mem->base == 5) {
-        mem->segment = SEG_SS;
-    }
-    if (size) {
-        if (!fetch(d, size, &disp)) {
-            return false;
-        }
-        mem->disp = (s64)sign_extend(disp, size);
-    }
-    return true;
-}
-
-/* 32- and 64-bit addressing.  Same volume, tables "32-Bit Addressing Forms" and "SIB Byte". */
-static bool decode_mem32(struct decoder *d)
-{
-    struct insn *insn = d->insn;
-    struct insn_mem *mem = &insn->mem;
-    unsigned mod = insn->modrm >> 6, base = insn->modrm & 7;
-    unsigned size = mod == 2 ? 4 : mod; /* of the displacement */
-    u64 value;
-
-    if (base == 4) {
-        unsigned index;
-
-        if (!fetch(d, 1, &value)) {
-            return false;
-        }
-        base = value & 7;
-        index = (value >> 3 & 7) | (insn->rex & REX_X ? 8 : 0);
-        if (index != 4 || mem->vsib) {
-            mem->index = (u8)index;
-            mem->scale = (u8)(value >> 6);
-        }
-    } else if (base == 5 && mod == 0 && d->is64) {
-        mem->base = MEM_RIP;
-    }
-    if (base == 5 && mod == 0) {
-        size = 4;
-    } else {
-        mem->base = (u8)(base | (insn->rex & REX_B ? 8 : 0));
-        if (mem->base == 4 || mem->base == 5) {
-            mem->segment = SEG_SS;
-        }
-    }
-    if (size) {
-        if (!fetch(d, size, &value)) {
-            return false;
-        }
-        mem->disp = (s64)sign_extend(value, size);
-    }
-    return true;
-}
-
-static inline bool decode_mem(struct decoder *d)
-{
-    bool ok = d->insn->address_size == 2 ? decode_mem16(d) : decode_mem32(d);
-
-    if (d->segment != NO_SEGMENT) {
-        d->insn->mem.segment = d->segment;
-    }
-    return ok;
-}
-
-/* Make *op the register `number` of spec's class.  False: there is no such register. */
-static inline bool set_register(struct decoder *d, struct operand *op,
-                                const struct operand_spec *spec, unsigned number)
-{
-    op->kind = OPERAND_REG;
-    op->class = spec->class;
-    op->reg = (u8)number;
-    switch ((enum reg_class)spec->class) {
-    case REG_GPR:
-        if (op->size == 1 && number - 4 < 4 && !d->insn->rex) {
-            op->class = REG_GPR_HIGH;
-            op->reg = (u8)(number - 4);
-        }
-        break;
-    case REG_SEGMENT:
-        op->reg &= 7;
-        return op->reg < SEG_COUNT && !(op->reg == SEG_CS && op->written);
-    case REG_CONTROL:
-        return 0x11d >> number & 1; /* CR0, CR2, CR3, CR4, CR8 */
-    case REG_DEBUG:
-        return number < 8;
-    case REG_X87:
-    case REG_MMX:
-        op->reg &= 7;
-        break;
-    case REG_GPR_HIGH:
-    case REG_VECTOR:
-        break;
-    }
-    return true;
-}
-
-static void set_mem(struct decoder *d, struct operand *op, const struct operand_spec *spec)
-{
-    op->kind = OPERAND_MEM;
-    op->size = insn_sizes[spec->mem_size][d->column];
-}
-
-/* A memory operand that is one register, without ModRM. */
-static void set_string(struct decoder *d, struct operand *op, const struct operand_spec *spec,
-                       u8 base)
-{
-    set_mem(d, op, spec);
-    d->insn->mem.base = base;
-    d->insn->mem.segment = d->segment != NO_SEGMENT ? d->segment : SEG_DS;
-}
-
-static bool decode_immediate(struct decoder *d, struct operand *op, const struct operand_spec *spec)
-{
-    unsigned size = insn_sizes[spec->mem_size][d->column];
-    u64 value;
-
-    if (!d->has_imm) {
-        d->insn->imm_offset = (u8)d->at;
-    }
-    if (!fetch(d, size, &value)) {
-        return false;
-    }
-    op->kind = OPERAND_IMM;
-    op->second = d->has_imm;
-    if (spec->reg) {
-        value = sign_extend(value, size);
-        if (op->size < 8) {
-            value &= (1ull << 8 * op->size) - 1;
-        }
-    }
-    *(d->has_imm ? &d->insn->imm2 : &d->insn->imm) = value;
-    d->has_imm = true;
-    return true;
-}
-
-/* Relative displacements, far pointers and absolute offsets. */
-static bool decode_target(struct decoder *d, struct operand *op, const struct operand_spec *spec)
-{
-    struct insn *insn = d->insn;
-    unsigned size = insn_sizes[spec->mem_size][d->column];
-
-    insn->imm_offset = (u8)d->at;
-    if (spec->method == METHOD_REL) {
-        op->kind = OPERAND_REL;
-        op->size = (u8)size;
-        if (!fetch(d, size, &insn->imm)) {
-            return false;
-        }
-        insn->imm = sign_extend(insn->imm, size);
-        return true;
-    }
-    if (spec->method == METHOD_FAR) {
-        op->kind = OPERAND_FAR;
-        return fetch(d, size, &insn->imm) && fetch(d, 2, &insn->imm2);
-    }
-    set_mem(d, op, spec);
-    insn->mem.segment = d->segment != NO_SEGMENT ? d->segment : SEG_DS;
-    return fetch(d, insn->address_size, (u64 *)&insn->mem.disp);
-}
-
-static enum insn_result decode_operand(struct decoder *d, struct operand *op,
-                                       const struct operand_spec *spec)
-{
-    struct insn *insn = d->insn;
-    unsigned number = 0;
-    u64 value;
-
-    op->size = insn_sizes[spec->size][d->column];
-    op->read = spec->access & ACCESS_READ;
-    op->written = spec->access & ACCESS_WRITE;
-    switch ((enum operand_method)spec->method) {
-    case METHOD_NONE:
-        return INSN_OK;
-    case METHOD_RM:
-        if (insn->modrm < 0xc0 && !(insn_decode_rows[insn->row].flags & ROW_MODX)) {
-            set_mem(d, op, spec);
-            return INSN_OK;
-        }
-        number = (insn->modrm & 7) | (insn->rex & REX_B ? 8 : 0);
-        break;
-    case METHOD_REG:
-        number = (insn->modrm >> 3 & 7) | (insn->rex & REX_R ? 8 : 0);
-        break;
-    case METHOD_VVVV:
-        number = d->is64 ? insn->vex_vvvv : insn->vex_vvvv & 7;
-        break;
-    case METHOD_OPCODE:
-        number = (insn->opcode & 7) | (insn->rex & REX_B ? 8 : 0);
-        break;
-    case METHOD_FIXED:
-        op->kind = OPERAND_REG;
-        op->class = spec->class;
-        op->reg = spec->reg;
-        return INSN_OK;
-    case METHOD_IMM4:
-        insn->imm_offset = (u8)d->at;
-        if (!fetch(d, 1, &value)) {
-            return out_of_bytes(d);
-        }
-        number = value >> 4 & (d->is64 ? 15 : 7);
-        break;
-    case METHOD_IMM:
-        return decode_immediate(d, op, spec) ? INSN_OK : out_of_bytes(d);
-    case METHOD_ONE:
-        op->kind = OPERAND_ONE;
-        return INSN_OK;
-    case METHOD_REL:
-    case METHOD_FAR:
-    case METHOD_OFFSET:
-        return decode_target(d, op, spec) ? INSN_OK : out_of_bytes(d);
-    case METHOD_SOURCE:
-        set_string(d, op, spec, 6);
-        return INSN_OK;
-    case METHOD_DEST:
-        set_string(d, op, spec, 7);
-        insn->mem.segment = SEG_ES;
-        return INSN_OK;
-    case METHOD_XLAT:
-        set_string(d, op, spec, 3);
-        return INSN_OK;
-    }
-    return set_register(d, op, spec, number) ? INSN_OK : INSN_UNDEFINED;
-}
-
 /* What is wrong with the prefixes and registers for this row, before the bytes after ModRM. */
 static inline bool prefixes_allowed(const struct decoder *d, const struct decode_row *row)
 {
@@ -563,7 +266,7 @@ static enum insn_result decode(struct decoder *d)
     }
     if (insn->has_modrm && insn->modrm < 0xc0 && !(row->flags & ROW_MODX)) {
         insn->mem.vsib = row->flags & ROW_VSIB;
-        if (!decode_mem(d)) {
+        if (!decoder_mem(d)) {
             return out_of_bytes(d);
         }
     } else if (d->segment != NO_SEGMENT) {
@@ -571,7 +274,7 @@ static enum insn_result decode(struct decoder *d)
     }
     insn->operands = row->operand_count;
     for (unsigned i = 0; i < row->operand_count; i++) {
-        result = decode_operand(d, &insn->op[i], &insn_operand_specs[row->operands[i]]);
+        result = decoder_operand(d, &insn->op[i], &insn_operand_specs[row->operands[i]]);
         if (result) {
             return result;
         }
