@@ -38,6 +38,20 @@ bool mem_read(const struct mem *m, gpa_t gpa, void *buffer, u64 size)
     return true;
 }
 
+void mem_tell_stale(struct mem_coherence *vcpu, gpa_t gpa, u64 size)
+{
+    u64 place = gpa << 13 | size;
+
+    for (unsigned i = 0; size <= PAGE_SIZE && i < MEM_STALE_SLOTS; i++) {
+        u64 free_slot = 0;
+        if (atomic_compare_exchange_strong(&vcpu->stale_at[i], &free_slot, place)) {
+            atomic_fetch_or(&vcpu->stale, MEM_STALE_SLOT);
+            return;
+        }
+    }
+    atomic_fetch_or(&vcpu->stale, MEM_STALE_ALL);
+}
+
 void mem_changed(const struct mem *m, gpa_t gpa, u64 size)
 {
     bool has_code = false;
@@ -49,7 +63,7 @@ void mem_changed(const struct mem *m, gpa_t gpa, u64 size)
         has_code = has_code || mem_has_code(m, page);
     }
     for (unsigned i = 0; has_code && i < m->cpu_count; i++) {
-        atomic_store(&m->coherence[i].stale, 1);
+        mem_tell_stale(&m->coherence[i], gpa, size);
     }
 }
 

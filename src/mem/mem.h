@@ -26,10 +26,18 @@
  * What one vCPU and the others tell each other about code that it holds decoded; the protocol is in
  * exec/interpret/coherence.h.
  */
+#define MEM_STALE_SLOTS 16
+
+enum { /* bits of struct mem_coherence's stale */
+       MEM_STALE_SLOT = 1 << 0,
+       MEM_STALE_ALL = 1 << 1, /* there was no free slot, or it is more than a page */
+};
+
 struct mem_coherence {
-    _Atomic u32 inside;          /* it may store into RAM now */
-    _Atomic u32 asked, answered; /* requests to forget its write permissions, counted */
-    _Atomic u32 stale;           /* others have changed code: drop everything decoded */
+    _Atomic u32 inside;                    /* it may store into RAM now */
+    _Atomic u32 asked, answered;           /* requests to forget its write permissions, counted */
+    _Atomic u32 stale;                     /* others have changed code: MEM_STALE_* */
+    _Atomic u64 stale_at[MEM_STALE_SLOTS]; /* where: gpa << 13 | size, 0 for a free slot */
 } __attribute__((aligned(64)));
 
 struct mem {
@@ -72,6 +80,9 @@ static inline bool mem_has_code(const struct mem *m, gpa_t gpa)
  * when they next look at their attention. */
 bool mem_read(const struct mem *m, gpa_t gpa, void *buffer, u64 size);
 bool mem_write(const struct mem *m, gpa_t gpa, const void *buffer, u64 size);
+
+/* Tell one vCPU that [gpa, gpa + size), of which it may hold decoded code, has changed. */
+void mem_tell_stale(struct mem_coherence *vcpu, gpa_t gpa, u64 size);
 
 /* The hva of [gpa, gpa + size) if it is RAM in one piece, else NULL.  Who writes there tells
  * mem_changed() afterwards, as mem_write() does. */

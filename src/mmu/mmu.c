@@ -272,6 +272,48 @@ bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, un
     return true;
 }
 
+static bool exchange_expected(void *p, u64 expected, u64 value, unsigned size)
+{
+    u8 old1 = (u8)expected;
+    u16 old2 = (u16)expected;
+    u32 old4 = (u32)expected;
+
+    switch (size) {
+    case 1:
+        return __atomic_compare_exchange_n((u8 *)p, &old1, (u8)value, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    case 2:
+        return __atomic_compare_exchange_n((u16 *)p, &old2, (u16)value, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    case 4:
+        return __atomic_compare_exchange_n((u32 *)p, &old4, (u32)value, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    default:
+        return __atomic_compare_exchange_n((u64 *)p, &expected, value, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    }
+}
+
+bool mmu_write_expected(struct mmu *mmu, gva_t gva, u64 expected, u64 value, unsigned size,
+                        unsigned access, bool *stored)
+{
+    struct span span;
+
+    *stored = true;
+    if (!translate_span(mmu, gva, size, access | ACCESS_WRITE, &span)) {
+        return false;
+    }
+    u8 *hva = mem_ptr(mmu->mem, span.gpa[0]);
+    if (!hva || (gva & (size - 1))) {
+        return mmu_write(mmu, gva, &value, size, access);
+    }
+    *stored = exchange_expected(hva, expected, value, size);
+    if (*stored && mem_has_code(mmu->mem, span.gpa[0])) {
+        mmu->ops->code_written(mmu->context, span.gpa[0], size);
+    }
+    return true;
+}
+
 bool mmu_probe_write(struct mmu *mmu, gva_t gva, unsigned size, unsigned access)
 {
     struct span span = {0};

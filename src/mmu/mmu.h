@@ -99,6 +99,12 @@ void mmu_watch_code(struct mmu *mmu, gpa_t page); /* forget write permission to 
 bool mmu_read(struct mmu *mmu, gva_t gva, void *buffer, unsigned size, unsigned access);
 bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, unsigned access);
 
+/* mmu_write() of the second half of a read-modify-write of 1, 2, 4 or 8 bytes: *stored is false,
+ * and nothing has been written, if another vCPU has changed what was `expected` meanwhile. LIMIT:
+ * where the access is not aligned, or not to RAM, nobody looks. */
+bool mmu_write_expected(struct mmu *mmu, gva_t gva, u64 expected, u64 value, unsigned size,
+                        unsigned access, bool *stored);
+
 /* Check that a store of size bytes would succeed, setting dirty bits as it would. */
 bool mmu_probe_write(struct mmu *mmu, gva_t gva, unsigned size, unsigned access);
 

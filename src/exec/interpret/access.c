@@ -131,6 +131,7 @@ bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, voi
     return *hva || may_reach_device(cpu);
 }
 
+/* bounce[0] is what the handler changes, bounce[1] what was there. */
 void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size)
 {
     void *hva;
@@ -143,14 +144,25 @@ void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size
     }
     cpu->bounce[0] = 0;
     cpu->bounce_gva = gva;
-    return load_slow(cpu, segment, gva, cpu->bounce, size) ? cpu->bounce : NULL;
+    if (!load_slow(cpu, segment, gva, cpu->bounce, size)) {
+        return NULL;
+    }
+    cpu->bounce[1] = cpu->bounce[0];
+    return cpu->bounce;
 }
 
-/* LIMIT: a locked access that crosses a page, or to a page with decoded instructions, is not atomic
- * towards other vCPUs and devices. */
-bool rmw_end_slow(struct cpu *cpu, const struct op *op, unsigned size)
+bool rmw_end_slow(struct cpu *cpu, unsigned size)
 {
-    return store_slow(cpu, op->segment, cpu->bounce_gva, cpu->bounce, size);
+    bool stored;
+
+    if (!mmu_write_expected(&cpu->mmu, cpu->bounce_gva, cpu->bounce[1], cpu->bounce[0], size,
+                            access_privilege(cpu), &stored)) {
+        return cpu_raise_page_fault(cpu);
+    }
+    if (stored && unlikely(cpu->single_step_needed)) {
+        debug_check_data(cpu, cpu->bounce_gva, size, true, false);
+    }
+    return stored;
 }
 
 /* ------------------------------------------------------------------ physical addresses */

@@ -146,7 +146,7 @@ static inline __attribute__((always_inline)) bool op_store(struct cpu *cpu, cons
 
 /* Off the fast path of rmw_begin() and rmw_end(): see operand.h. */
 void *rmw_begin_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size);
-bool rmw_end_slow(struct cpu *cpu, const struct op *op, unsigned size);
+bool rmw_end_slow(struct cpu *cpu, unsigned size);
 
 /* What the CPU's MMU asks for: its local APIC, the bus, and the code cache. */
 extern const struct mmu_ops cpu_mmu_ops;

@@ -160,7 +160,7 @@ ALWAYS_INLINE s64 form_m(struct cpu *cpu, const struct op *op, s64 left, binary_
     }
     u16 flags = cpu->flags;
     write_bytes(p, f(cpu, read_bytes(p, size), b, size), size);
-    if (!rmw_end(cpu, op, size, p)) {
+    if (!rmw_end(cpu, size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);
     }
@@ -184,7 +184,7 @@ ALWAYS_INLINE s64 form_lock(struct cpu *cpu, const struct op *op, s64 left, bina
         a = read_bytes(p, size);
         r = f(cpu, a, b, size);
     } while (locked_compare_exchange(p, a, r, size) != a);
-    if (!rmw_end(cpu, op, size, p)) {
+    if (!rmw_end(cpu, size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);
     }

@@ -43,7 +43,7 @@
             return fault(cpu, op, left);                                                   \
         }                                                                                  \
         old = (type)locked_compare_exchange(p, rax, reg_read(cpu, op->src, bytes), bytes); \
-        if (!rmw_end(cpu, op, bytes, p)) {                                                 \
+        if (!rmw_end(cpu, bytes, p)) {                                                     \
             return fault(cpu, op, left);                                                   \
         }                                                                                  \
         cpu->flags = COMPARE(type, rax, old);                                              \
@@ -68,7 +68,7 @@
             return fault(cpu, op, left);                                                   \
         }                                                                                  \
         type a = (type)locked_add(p, b, bytes);                                            \
-        if (!rmw_end(cpu, op, bytes, p)) {                                                 \
+        if (!rmw_end(cpu, bytes, p)) {                                                     \
             return fault(cpu, op, left);                                                   \
         }                                                                                  \
         cpu->flags = SUM_FLAGS(type, a, b);                                                \
@@ -124,7 +124,7 @@ static s64 cmpxchg8b(struct cpu *cpu, const struct op *op, s64 left)
         return fault(cpu, op, left);
     }
     u64 old = locked_compare_exchange(p, expected, value, 8);
-    if (!rmw_end(cpu, op, 8, p)) {
+    if (!rmw_end(cpu, 8, p)) {
         return fault(cpu, op, left);
     }
     set_zero_flag(cpu, old == expected);

@@ -118,7 +118,7 @@ ALWAYS_INLINE s64 bit_m(struct cpu *cpu, const struct op *op, s64 left, enum cha
     bool carry = op->size == 2   ? update_unit(p, bit, 2, change)
                  : op->size == 4 ? update_unit(p, bit, 4, change)
                                  : update_unit(p, bit, 8, change);
-    if (!rmw_end(cpu, op, op->size, p)) {
+    if (!rmw_end(cpu, op->size, p)) {
         return fault(cpu, op, left);
     }
     set_carry(cpu, carry);

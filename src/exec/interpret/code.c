@@ -332,13 +332,12 @@ static void make_stale(struct exec *x, struct line *line)
     }
 }
 
-void code_written(struct cpu *cpu, gpa_t gpa, unsigned size)
+void code_drop(struct cpu *cpu, gpa_t gpa, unsigned size)
 {
     struct exec *x = cpu->exec;
     struct code_page *page = find_page(x, gpa >> PAGE_SHIFT);
     unsigned first = gpa & ~PAGE_MASK, last = first + size - 1;
 
-    coherence_stored(cpu, gpa & PAGE_MASK, page);
     if (!page) {
         return;
     }
@@ -351,4 +350,10 @@ void code_written(struct cpu *cpu, gpa_t gpa, unsigned size)
             link = &line->next_in_page;
         }
     }
+}
+
+void code_written(struct cpu *cpu, gpa_t gpa, unsigned size)
+{
+    coherence_stored(cpu, gpa, size, find_page(cpu->exec, gpa >> PAGE_SHIFT));
+    code_drop(cpu, gpa, size);
 }

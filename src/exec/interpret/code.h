@@ -85,6 +85,9 @@ const struct op *code_find(struct cpu *cpu);
  * is pending (#PF, #GP, #UD). */
 const struct op *code_fetch_one(struct cpu *cpu);
 
+/* Drop this vCPU's lines that [gpa, gpa + size), within one page, lies in or touches. */
+void code_drop(struct cpu *cpu, gpa_t gpa, unsigned size);
+
 /* mmu_ops.code_written: a store of size bytes at gpa (within one page) into a page of which some
  * vCPU holds code. */
 void code_written(struct cpu *cpu, gpa_t gpa, unsigned size);

@@ -1,6 +1,8 @@
 /* coherence.c - stores into code, between vCPUs; the protocol is in coherence.h. */
 #include "exec/interpret/coherence.h"
 
+#include "exec/interpret/code.h"
+
 static struct mem_coherence *own(const struct cpu *cpu)
 {
     const struct mem *mem = cpu->mmu.mem;
@@ -74,17 +76,31 @@ void coherence_release(struct cpu *cpu, gpa_t page)
     __atomic_fetch_sub(holders(cpu, page), 1, __ATOMIC_SEQ_CST);
 }
 
-void coherence_stored(struct cpu *cpu, gpa_t page, bool is_holder)
+void coherence_stored(struct cpu *cpu, gpa_t gpa, unsigned size, bool is_holder)
 {
     const struct mem *mem = cpu->mmu.mem;
 
-    if (*holders(cpu, page) <= is_holder) {
+    if (*holders(cpu, gpa) <= is_holder) {
         return;
     }
     for (unsigned i = 0; own(cpu) && i < mem->cpu_count; i++) {
         if (i != cpu->index) {
-            atomic_store(&mem->coherence[i].stale, 1);
+            mem_tell_stale(&mem->coherence[i], gpa, size);
             interrupt_kick(&cpu->fabric, i);
+        }
+    }
+}
+
+static void drop_changed(struct cpu *cpu, struct mem_coherence *c)
+{
+    for (unsigned i = 0; i < MEM_STALE_SLOTS; i++) {
+        u64 place = atomic_exchange(&c->stale_at[i], 0);
+        while (place & bits_mask(13)) { /* a page at a time: the board's may lie in two */
+            gpa_t gpa = place >> 13;
+            u64 size = place & bits_mask(13), room = PAGE_SIZE - (gpa & ~PAGE_MASK);
+            u64 piece = size < room ? size : room;
+            code_drop(cpu, gpa, (unsigned)piece);
+            place = (gpa + piece) << 13 | (size - piece);
         }
     }
 }
@@ -97,5 +113,10 @@ bool coherence_poll(struct cpu *cpu)
         return false;
     }
     answer(cpu, c);
-    return atomic_load_explicit(&c->stale, memory_order_relaxed) && atomic_exchange(&c->stale, 0);
+    if (likely(!atomic_load_explicit(&c->stale, memory_order_relaxed))) {
+        return false;
+    }
+    u32 stale = atomic_exchange(&c->stale, 0);
+    drop_changed(cpu, c);
+    return stale & MEM_STALE_ALL;
 }

@@ -30,10 +30,11 @@ void coherence_hold(struct cpu *cpu, gpa_t page);
 /* Everything of a page has been dropped. */
 void coherence_release(struct cpu *cpu, gpa_t page);
 
-/* A store into a page that has holders; is_holder says whether this vCPU is one. */
-void coherence_stored(struct cpu *cpu, gpa_t page, bool is_holder);
+/* A store of size bytes into a page that has holders; is_holder says whether this vCPU is one. */
+void coherence_stored(struct cpu *cpu, gpa_t gpa, unsigned size, bool is_holder);
 
-/* Answer the others, between two instructions.  True: drop everything decoded. */
+/* Answer the others, between two instructions, and drop what they have changed.  True: everything
+ * decoded has to be dropped. */
 bool coherence_poll(struct cpu *cpu);
 
 #endif

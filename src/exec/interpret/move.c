@@ -239,7 +239,7 @@ bool prepare_lea(struct cpu *cpu, const struct insn *insn, struct op *op)
             return fault(cpu, op, left);                                          \
         }                                                                         \
         u64 old = locked_exchange(p, reg_read(cpu, op->src, bytes), bytes);       \
-        if (!rmw_end(cpu, op, bytes, p)) {                                        \
+        if (!rmw_end(cpu, bytes, p)) {                                            \
             return fault(cpu, op, left);                                          \
         }                                                                         \
         reg_write(cpu, op->src, bytes, old);                                      \

@@ -55,9 +55,10 @@ ALWAYS_INLINE void *rmw_begin(struct cpu *cpu, const struct op *op, unsigned siz
     return likely(p) ? p : rmw_begin_slow(cpu, op->segment, gva, size);
 }
 
-ALWAYS_INLINE bool rmw_end(struct cpu *cpu, const struct op *op, unsigned size, const void *p)
+/* False: an exception is pending, or another vCPU was faster; the instruction starts over then. */
+ALWAYS_INLINE bool rmw_end(struct cpu *cpu, unsigned size, const void *p)
 {
-    return likely(p != cpu->bounce) || rmw_end_slow(cpu, op, size);
+    return likely(p != cpu->bounce) || rmw_end_slow(cpu, size);
 }
 
 #endif

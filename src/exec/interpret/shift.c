@@ -79,7 +79,7 @@ ALWAYS_INLINE s64 shift_m(struct cpu *cpu, const struct op *op, s64 left, shift_
         return fault(cpu, op, left);
     }
     write_bytes(p, f(cpu, read_bytes(p, size), shift_count(cpu, op), size), size);
-    if (!rmw_end(cpu, op, size, p)) {
+    if (!rmw_end(cpu, size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);
     }
@@ -194,7 +194,7 @@ ALWAYS_INLINE s64 double_m(struct cpu *cpu, const struct op *op, s64 left, doubl
     }
     a = op->size == 2 ? read_bytes(p, 2) : op->size == 4 ? read_bytes(p, 4) : read_bytes(p, 8);
     write_bytes(p, f(cpu, a, b, shift_count(cpu, op), op->size), op->size);
-    if (!rmw_end(cpu, op, op->size, p)) {
+    if (!rmw_end(cpu, op->size, p)) {
         cpu->flags = flags;
         return fault(cpu, op, left);
     }
