@@ -5,7 +5,8 @@
  * phys_startup_64, a physical address: the same code that the bzImage's own unpacker jumps to, in
  * the same state as the 64-bit boot protocol's (boot_params in RSI, memory mapped to itself).  It
  * is loaded where it was linked, so the relocations that follow the ELF file in the payload are not
- * needed; but the unpacker would also have chosen a random address.
+ * needed; but the unpacker would also have chosen a random address.  On i386 it is the same with
+ * phys_startup_32, and the 32-bit boot protocol's state.
  * LIMIT: a kernel that starts this way has no KASLR.
  *
  * Source: Linux, Documentation/arch/x86/boot.rst, payload_offset and "64-bit Boot Protocol".
@@ -24,18 +25,20 @@
 #include "boot/start.h"
 #include "boot/unpack.h"
 
-#define KERNEL_MAP 0xffffffff80000000ull /* __START_KERNEL_map */
+#define KERNEL_MAP    0xffffffff80000000ull /* __START_KERNEL_map */
+#define KERNEL_MAP_32 0x40000000ull         /* the lowest CONFIG_PAGE_OFFSET of i386 */
 
 static bool probe(const struct boot_file *file)
 {
     static const char banner[] = "Linux version ";
     struct elf_image image;
-    if (!elf_open_quietly(file->bytes, file->size, &image) || image.machine != EM_X86_64) {
+    if (!elf_open_quietly(file->bytes, file->size, &image)) {
         return false;
     }
+    u64 map = image.machine == EM_X86_64 ? KERNEL_MAP : KERNEL_MAP_32;
     for (unsigned i = 0; i < image.count; i++) {
         struct elf_segment s = elf_segment(&image, i);
-        if (s.type == PT_LOAD && s.vaddr >= KERNEL_MAP) {
+        if (s.type == PT_LOAD && s.vaddr >= map) {
             return memmem(file->bytes, file->size, banner, sizeof(banner) - 1) != NULL;
         }
     }
@@ -48,8 +51,8 @@ static int load_vmlinux(struct boot_job *job, const u8 *bytes, u64 size, const u
     struct elf_image image;
     gpa_t start, params;
     int result = elf_open(job, bytes, size, &image);
-    if (!result && (!image.is_64 || image.machine != EM_X86_64)) {
-        result = job_fail(job, "its vmlinux is not a 64-bit one: it cannot be entered directly");
+    if (!result && image.is_64 != (image.machine == EM_X86_64)) {
+        result = job_fail(job, "its vmlinux is for x32, which no kernel is");
     }
     if (!result) {
         result = elf_load(job, &image);
@@ -61,7 +64,7 @@ static int load_vmlinux(struct boot_job *job, const u8 *bytes, u64 size, const u
         result = linux_place_params(job, setup, &params);
     }
     if (!result) {
-        result = start_long(job, start);
+        result = image.is_64 ? start_long(job, start) : start_protected(job, start);
         job->entry->rsi = params;
     }
     return result;
@@ -106,9 +109,10 @@ static int load(struct boot_job *job)
     put_u32(setup + LINUX_HEADER, LINUX_MAGIC);
     put_u16(setup + LINUX_VERSION, 0x20f);
     setup[LINUX_LOADFLAGS] = LINUX_LOADED_HIGH;
-    put_u32(setup + LINUX_INITRD_ADDR_MAX, 0x7fffffff);
+    bool is_64 = file->bytes[EI_CLASS] == ELFCLASS64;
+    put_u32(setup + LINUX_INITRD_ADDR_MAX, is_64 ? 0x7fffffff : 0x37ffffff); /* its low memory */
     put_u32(setup + LINUX_CMDLINE_SIZE, 2047);
-    put_u16(setup + LINUX_XLOADFLAGS, LINUX_XLF_KERNEL_64);
+    put_u16(setup + LINUX_XLOADFLAGS, is_64 ? LINUX_XLF_KERNEL_64 : 0);
     return load_vmlinux(job, file->bytes, file->size, setup);
 }
 

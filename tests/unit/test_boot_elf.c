@@ -204,6 +204,40 @@ static void loads_vmlinux(void **state)
     assert_string_equal(f->mem.base + get_u32(params + 0x228), "console=ttyS0");
 }
 
+/* Linux for i386: by the 32-bit boot protocol, with boot_params in its low memory. */
+static void loads_vmlinux_32(void **state)
+{
+    static const u8 initrd[5000] = {1, 2, 3};
+    struct fixture *f = *state;
+    u8 image[IMAGE];
+    make_elf32(image);
+    memcpy(image + TEXT_AT + 0x80, "Linux version 9.9", 17);
+    put_u32(image + offsetof(Elf32_Ehdr, e_entry), TEXT + 0x10);
+    f->config.initrd = (struct boot_file){.name = "i", .bytes = initrd, .size = sizeof(initrd)};
+    assert_loads(f, image, sizeof(image));
+    assert_string_equal(f->entry.protocol, "Linux vmlinux");
+    assert_int_equal(f->entry.mode, BOOT_PROTECTED);
+    assert_int_equal(f->entry.rip, TEXT + 0x10);
+    assert_int_equal(f->entry.cr0 & (CR0_PE | CR0_PG), CR0_PE);
+    assert_int_equal(f->entry.cs.selector, 0x10);
+    const u8 *params = f->mem.base + f->entry.rsi;
+    assert_int_equal(get_u32(params + 0x202 + 0x2a), 0x37ffffff); /* initrd_addr_max */
+    assert_int_equal(get_u32(params + 0x21c), sizeof(initrd));
+    assert_memory_equal(f->mem.base + get_u32(params + 0x218), initrd, sizeof(initrd));
+}
+
+/* An ELF32 file that says it is for x86-64, as x32 programs are. */
+static void refuses_x32(void **state)
+{
+    struct fixture *f = *state;
+    u8 image[IMAGE];
+    make_elf32(image);
+    memcpy(image + TEXT_AT + 0x80, "Linux version 9.9", 17);
+    put_u16(image + offsetof(Elf32_Ehdr, e_machine), EM_X86_64);
+    f->config.protocol = BOOT_VMLINUX;
+    assert_refused(f, image, sizeof(image), "not a Linux vmlinux");
+}
+
 /* A number in the file is replaced, and the file refused. */
 static const struct {
     u16 at;
@@ -346,6 +380,7 @@ int main(void)
         TEST(loads_elf64),       TEST(maps_4_gib),
         TEST(writes_gdt),        TEST(loads_elf32),
         TEST(loads_pvh),         TEST(loads_vmlinux),
+        TEST(loads_vmlinux_32),  TEST(refuses_x32),
         TEST(refuses_malformed), TEST(refuses_overlapping_segments),
         TEST(refuses_truncated), TEST(ignores_malformed_notes),
         TEST(forces_a_protocol), TEST(names_what_is_too_large),
