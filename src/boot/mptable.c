@@ -81,8 +81,7 @@ static void add_processors(struct table *t, unsigned count)
 
 static void add_interrupts(struct table *t, const struct boot_machine *m)
 {
-    /* The PIT is at pin 2, and the 8259s' output at pin 0 and at LINT0. */
-    add_interrupt(t, ENTRY_IO_INTERRUPT, INTERRUPT_EXTINT, 0, 0, m->ioapic_id, 0);
+    /* The PIT is at pin 2, and the 8259s' output at LINT0, not at the IOAPIC. */
     for (u8 irq = 0; irq < 16; irq++) {
         if (irq != 2) {
             add_interrupt(t, ENTRY_IO_INTERRUPT, INTERRUPT_INT, irq == m->sci_irq ? LEVEL_HIGH : 0,
