@@ -1,8 +1,8 @@
 #!/bin/sh
 # check.sh BUILD BUILD_FUZZ: everything that `make check` does but the files of `make run`'s guest: build
 # all, fetch other guests, run the layer check, the unit tests, the boot tests and a few seconds of
-# each fuzzer.  Goes on after a
-# failure, so that one run tells everything, and ends with status 1 if there was one.
+# each fuzzer.  Goes on after a failure, so that one run tells everything, and ends with status 1 if
+# there was one.
 set -eu
 
 cd "$(dirname "$0")/.."

@@ -47,7 +47,7 @@ known() {
 
 newest_there() {
     # shellcheck disable=SC2012,SC2086
-    ls -t "$cache"/$package\_*_"$arch".deb 2>/dev/null | head -n 1
+    ls -t "$cache"/${package}_*_"$arch".deb 2>/dev/null | head -n 1
 }
 
 file=$(newest_there)
