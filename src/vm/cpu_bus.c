@@ -54,7 +54,10 @@ static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply
     u64 value;
 
     if (!p->vm->clock.icount) {
-        if (wants_reply) {
+        /* Where there is another vCPU, a write is done before this one goes on.  Else the other may
+         * take the guest's lock and write to the same device, and the board, which has a ring for
+         * each, would not know which came first: a UART's IER then lost its transmit interrupt. */
+        if (wants_reply || p->vm->cpu_count > 1) {
             return ring_call(p->ring, &p->ring_host, m);
         }
         ring_post(p->ring, &p->ring_host, m);
