@@ -56,6 +56,7 @@ enum {
     INBOX_PAUSE = 1 << 4,  /* the board wants the vCPU to leave cpu_run() */
     INBOX_TIMER = 1 << 5,  /* the vCPU's own host timer has expired */
     INBOX_SMI = 1 << 6,
+    INBOX_A20_OFF = 1 << 7, /* level of the A20 gate, while it is shut: as INBOX_EXTINT */
 };
 
 struct interrupt_inbox {

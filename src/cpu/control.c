@@ -83,7 +83,8 @@ bool control_load_pdptes(struct cpu *cpu, u64 cr0, u64 cr3, u64 cr4, u64 efer)
         return true;
     }
     u64 pdpte[4];
-    if (!mem_read(cpu->mmu.mem, cr3 & 0xffffffe0, pdpte, sizeof(pdpte))) {
+    gpa_t table = cr3 & 0xffffffe0 & ~cpu->mmu.paging.a20_off;
+    if (!mem_read(cpu->mmu.mem, table, pdpte, sizeof(pdpte))) {
         return false; /* outside RAM they read as all ones */
     }
     for (unsigned i = 0; i < 4; i++) {
@@ -270,6 +271,18 @@ bool control_write_cr(struct cpu *cpu, unsigned number, u64 value)
         return control_write_cr4(cpu, value);
     default:
         return control_write_cr8(cpu, value);
+    }
+}
+
+/* ------------------------------------------------------------------ A20 */
+
+void control_set_a20(struct cpu *cpu, bool on)
+{
+    u64 off = on ? 0 : BIT(20);
+
+    if (cpu->mmu.paging.a20_off != off) {
+        cpu->mmu.paging.a20_off = off;
+        mmu_flush(&cpu->mmu); /* it holds addresses as they were after the gate */
     }
 }
 

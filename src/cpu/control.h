@@ -35,6 +35,9 @@ bool control_write_dr(struct cpu *cpu, unsigned number, u64 value);
 void control_invlpg(struct cpu *cpu, gva_t gva);
 bool control_invpcid(struct cpu *cpu, u64 type, u64 pcid, u64 address);
 
+/* The A20M# pin: on, addresses pass; off, bit 20 of every physical address is 0. */
+void control_set_a20(struct cpu *cpu, bool on);
+
 /* Load the PDPTEs if paging is (with these values) PAE paging.  False, and nothing loaded or
  * raised, if a reserved bit is set in one. */
 bool control_load_pdptes(struct cpu *cpu, u64 cr0, u64 cr3, u64 cr4, u64 efer);

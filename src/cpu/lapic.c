@@ -12,7 +12,7 @@
  */
 #include "cpu/lapic.h"
 
-#include "cpu/cpu.h"
+#include "cpu/control.h"
 #include "cpu/lapic_local.h"
 #include "isa/cpuid.h"
 
@@ -294,7 +294,8 @@ u32 lapic_poll(struct cpu *cpu)
     u32 events;
 
     atomic_store(&inbox->attention, 0);
-    events = atomic_fetch_and(&inbox->events, INBOX_EXTINT);
+    events = atomic_fetch_and(&inbox->events, INBOX_EXTINT | INBOX_A20_OFF);
+    control_set_a20(cpu, !(events & INBOX_A20_OFF));
     take_vectors(cpu);
     take_lint0(cpu, events & INBOX_EXTINT);
     if (events & INBOX_NMI) {

@@ -9,6 +9,7 @@
 #define DEV_DEVICE_H
 
 #include "base/timer.h"
+#include "bus/a20.h"
 #include "bus/irq.h"
 #include "bus/region.h"
 
@@ -22,6 +23,7 @@ enum power_event {
 struct slot {
     struct bus_map *bus;
     struct timer_queue *timers;
+    struct a20_gate *a20;
     void (*power)(void *context, enum power_event event, u32 code);
     void *power_context;
 };

@@ -14,8 +14,7 @@
  * Devices answer at once; the controller moves one byte at a time into its output buffer, and drops
  * the interrupt line between two, so that each byte is an edge.
  *
- * LIMIT: nobody types or moves: there are no scan codes and no movements.  LIMIT: A20 is kept in
- * the output port and never gates an address.
+ * LIMIT: nobody types or moves: there are no scan codes and no movements.
  */
 #include "dev/i8042.h"
 
@@ -43,7 +42,7 @@ enum {
     OUTPUT_A20 = 0x02,
     OUTPUT_KEYBOARD = 0x10,
     OUTPUT_AUX = 0x20,
-    OUTPUT_WRITABLE = 0xcf,
+    OUTPUT_KEPT = 0xcd,
 
     ACK = 0xfa,
     RESEND = 0xfe,
@@ -72,10 +71,10 @@ struct i8042 {
     struct slot slot;
     struct irq irqs[2]; /* keyboard, aux */
     bool has_mouse;
-    u8 mode; /* the command byte */
-    u8 output_port;
-    u8 ram[32]; /* ram[0] is mode's */
-    u8 command; /* the controller command that waits for its data byte, or 0 */
+    u8 mode;        /* the command byte */
+    u8 output_port; /* but for A20, which is the machine's: slot.a20 */
+    u8 ram[32];     /* ram[0] is mode's */
+    u8 command;     /* the controller command that waits for its data byte, or 0 */
     bool last_was_command;
     u8 data;       /* the output buffer */
     u8 data_flags; /* STATUS_OBF, AUX, TIMEOUT */
@@ -348,7 +347,8 @@ static void mouse_write(struct i8042 *k, u8 value)
 
 static void write_output_port(struct i8042 *k, u8 value)
 {
-    k->output_port = (value & OUTPUT_WRITABLE) | OUTPUT_NOT_RESET;
+    k->output_port = (value & OUTPUT_KEPT) | OUTPUT_NOT_RESET;
+    a20_set(k->slot.a20, value & OUTPUT_A20);
     if (!(value & OUTPUT_NOT_RESET)) {
         k->slot.power(k->slot.power_context, POWER_RESET, 0);
     }
@@ -356,7 +356,7 @@ static void write_output_port(struct i8042 *k, u8 value)
 
 static u8 read_output_port(const struct i8042 *k)
 {
-    u8 value = k->output_port;
+    u8 value = k->output_port | (k->slot.a20->on ? OUTPUT_A20 : 0);
 
     if (k->data_flags & STATUS_OBF) {
         value |= k->data_flags & STATUS_AUX ? OUTPUT_AUX : OUTPUT_KEYBOARD;
@@ -433,7 +433,7 @@ static void controller_command(struct i8042 *k, u8 command)
         break;
     case 0xdd: /* A20 off and on */
     case 0xdf:
-        k->output_port = (k->output_port & ~OUTPUT_A20) | (command == 0xdf ? OUTPUT_A20 : 0);
+        a20_set(k->slot.a20, command == 0xdf);
         break;
     case 0xe0: /* test inputs: the clock lines */
         answer(k, (k->mode & MODE_KEYBOARD_OFF ? 0 : 1) | (k->mode & MODE_AUX_OFF ? 0 : 2));
@@ -521,7 +521,8 @@ static void reset(struct device *device)
         k->ram[i] = 0;
     }
     k->mode = MODE_KEYBOARD_IRQ | MODE_SYS | MODE_AUX_OFF | MODE_TRANSLATE;
-    k->output_port = OUTPUT_NOT_RESET | OUTPUT_A20 | 0xcc;
+    k->output_port = OUTPUT_NOT_RESET | 0xcc;
+    a20_set(k->slot.a20, true);
     k->command = 0;
     k->last_was_command = true;
     k->data = k->data_flags = 0;

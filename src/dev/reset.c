@@ -9,8 +9,6 @@
  * bytes, and choosing a PCI device could reset the machine.
  *
  * Intel, "82371AB (PIIX4)", RC; Intel, "I/O Controller Hub 9", PORT92.
- *
- * LIMIT: A20 is kept and never gates an address.
  */
 #include "dev/reset.h"
 
@@ -29,7 +27,8 @@ enum {
 struct reset {
     struct device device;
     struct slot slot;
-    u8 control, port92;
+    u8 control;
+    bool port92_reset; /* bit 0 of port 92, as it was written last */
 };
 
 static struct reset *from_device(struct device *device)
@@ -69,17 +68,18 @@ static u64 port92_read(void *device, u64 offset, unsigned size)
 
     (void)offset;
     (void)size;
-    return r->port92;
+    return (r->slot.a20->on ? PORT92_A20 : 0) | (r->port92_reset ? PORT92_RESET : 0);
 }
 
 static void port92_write(void *device, u64 offset, u64 value, unsigned size)
 {
     struct reset *r = device;
-    bool resets = value & PORT92_RESET && !(r->port92 & PORT92_RESET);
+    bool resets = value & PORT92_RESET && !r->port92_reset;
 
     (void)offset;
     (void)size;
-    r->port92 = value & (PORT92_RESET | PORT92_A20);
+    r->port92_reset = value & PORT92_RESET;
+    a20_set(r->slot.a20, value & PORT92_A20);
     if (resets) {
         r->slot.power(r->slot.power_context, POWER_RESET, 0);
     }
@@ -98,7 +98,8 @@ static void reset(struct device *device)
     struct reset *r = from_device(device);
 
     r->control = 0;
-    r->port92 = PORT92_A20;
+    r->port92_reset = false;
+    a20_set(r->slot.a20, true);
 }
 
 static void destroy(struct device *device)

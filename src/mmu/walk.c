@@ -26,11 +26,11 @@ static const struct format format_pae = {8, 2, 9, {true, true}};
 static const struct format format_4level = {8, 4, 9, {true, true, true, false}};
 
 static u8 *entry_ptr(const struct mem *mem, const struct format *f, gpa_t table, gva_t gva,
-                     unsigned level)
+                     unsigned level, u64 a20_off)
 {
     unsigned shift = PAGE_SHIFT + level * f->index_bits;
     u64 index = bits_get(gva, shift, f->index_bits);
-    return mem_ptr(mem, table + index * f->entry_bytes);
+    return mem_ptr(mem, (table + index * f->entry_bytes) & ~a20_off);
 }
 
 static u64 entry_load(const struct format *f, const u8 *entry)
@@ -133,7 +133,7 @@ static bool walk_tables(const struct mem *mem, const struct paging *paging, cons
 
     do {
         level--;
-        u8 *p = entry_ptr(mem, f, table, gva, level);
+        u8 *p = entry_ptr(mem, f, table, gva, level, paging->a20_off);
         entry = entry_load(f, p);
         if (!(entry & PTE_P)) {
             *error = error_code(paging, access, 0);
@@ -162,7 +162,10 @@ static bool walk_tables(const struct mem *mem, const struct paging *paging, cons
         }
     }
     walk->page_size = BIT(PAGE_SHIFT + level * f->index_bits);
-    walk->gpa = page_address(f, level, entry) | (gva & (walk->page_size - 1));
+    walk->gpa = (page_address(f, level, entry) | (gva & (walk->page_size - 1))) & ~paging->a20_off;
+    if (paging->a20_off) {
+        walk->page_size = PAGE_SIZE; /* a large page is no longer in one piece */
+    }
     walk->writable =
         ((entry & PTE_D) || (access & ACCESS_WRITE)) &&
         permitted(paging, (access & ~ACCESS_FETCH) | ACCESS_WRITE, user, writable, true);
@@ -176,7 +179,7 @@ bool mmu_walk(const struct mem *mem, const struct paging *paging, gva_t gva, uns
               struct walk *walk, u32 *error)
 {
     if (!(paging->cr0 & CR0_PG)) {
-        *walk = (struct walk){.gpa = (u32)gva,
+        *walk = (struct walk){.gpa = (u32)gva & ~paging->a20_off,
                               .page_size = PAGE_SIZE,
                               .writable = true,
                               .executable = true,

@@ -14,6 +14,7 @@ struct paging {
     u64 cr0, cr3, cr4, efer;
     u64 pdpte[4];     /* PAE paging: loaded from memory by MOV CR3, used until the next */
     u8 physical_bits; /* MAXPHYADDR */
+    u64 a20_off;      /* BIT(20) while the A20 gate is shut: 0 in every physical address; else 0 */
 };
 
 /* What an access is: one kind, and how privileged. */
@@ -29,7 +30,7 @@ enum {
 
 struct walk {
     gpa_t gpa;     /* of the byte at gva */
-    u64 page_size; /* 4 KiB, 2 MiB, 4 MiB or 1 GiB; 4 KiB where paging is off */
+    u64 page_size; /* 4 KiB, 2 MiB, 4 MiB or 1 GiB; 4 KiB where paging or A20 is off */
     bool writable; /* by an access as privileged as this one, and the dirty bit is set already */
     bool executable, user, global;
 };

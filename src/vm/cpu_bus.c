@@ -47,6 +47,16 @@ static void wake(_Atomic u32 *attention)
  * guest that polls a timer would do so a thousand times as often as on a PC. */
 #define BUS_ACCESS_NS 1000
 
+/* Writes to the keyboard controller and to port 92 may move the A20 gate, and the next instruction
+ * has to find it moved. */
+static bool may_move_a20(const struct ring_message *m)
+{
+    u64 end = m->addr + m->size;
+
+    return m->kind == RING_WRITE && m->space == BUS_PIO && m->addr <= 0x92 &&
+           (end > 0x92 || (m->addr <= 0x64 && end > 0x60));
+}
+
 /* Under --icount the board has no time of its own: every message tells it, and the vCPU waits until
  * it has been served.  Both that and the time it takes change when the next event is due. */
 static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply)
@@ -57,7 +67,7 @@ static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply
         /* Where there is another vCPU, a write is done before this one goes on.  Else the other may
          * take the guest's lock and write to the same device, and the board, which has a ring for
          * each, would not know which came first: a UART's IER then lost its transmit interrupt. */
-        if (wants_reply || p->vm->cpu_count > 1) {
+        if (wants_reply || p->vm->cpu_count > 1 || may_move_a20(m)) {
             return ring_call(p->ring, &p->ring_host, m);
         }
         ring_post(p->ring, &p->ring_host, m);

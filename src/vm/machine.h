@@ -62,6 +62,7 @@ struct ringer {
     struct interrupt_fabric fabric;
     struct timer_queue timers;
     struct bus_map bus;
+    struct a20_gate a20;
     struct slot slot;
     struct pc pc;
     struct serial *serials[RINGER_SERIAL_PORTS], *debug_console;

@@ -54,6 +54,23 @@ static void set_intr(void *context, unsigned number, bool level)
     }
 }
 
+/* ------------------------------------------------------------------ A20 */
+
+/* Before the guest's write that does it is answered: see vm/cpu_bus.c. */
+static void set_a20(void *context, bool on)
+{
+    struct ringer *m = context;
+
+    for (unsigned i = 0; i < m->vm->cpu_count; i++) {
+        if (on) {
+            atomic_fetch_and(&m->vm->inboxes[i].events, ~(u32)INBOX_A20_OFF);
+            interrupt_kick(&m->fabric, i);
+        } else {
+            interrupt_post_event(&m->fabric, i, INBOX_A20_OFF);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------ power */
 
 static void power(void *context, enum power_event event, u32 code)
@@ -209,9 +226,11 @@ static int (*const table[PC_SLOTS])(struct ringer *, const struct slot *, struct
 
 int pc_create(struct ringer *m)
 {
+    m->a20 = (struct a20_gate){.on = true, .changed = set_a20, .context = m};
     m->slot = (struct slot){
         .bus = &m->bus,
         .timers = &m->timers,
+        .a20 = &m->a20,
         .power = power,
         .power_context = m,
     };

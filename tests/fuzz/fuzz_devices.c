@@ -33,6 +33,7 @@ struct board {
     struct slot slot;
     struct bus_map bus;
     struct timer_queue timers;
+    struct a20_gate a20;
     u64 now_ns;
     struct mem mem;
     struct interrupt_inbox inboxes[VCPUS];
@@ -62,6 +63,12 @@ static void power(void *context, enum power_event event, u32 code)
     if (code && event != POWER_DEBUG_EXIT) {
         abort();
     }
+}
+
+static void a20_changed(void *context, bool on)
+{
+    (void)context;
+    (void)on;
 }
 
 /* An ISA line goes to both interrupt controllers; the timer's to pin 2 of the IOAPIC. */
@@ -169,7 +176,8 @@ static void make_board(struct board *b)
 
     memset(b, 0, sizeof(*b));
     b->timers = (struct timer_queue){.clock_ns = clock_ns, .clock = &b->now_ns};
-    b->slot = (struct slot){.bus = &b->bus, .timers = &b->timers, .power = power};
+    b->a20 = (struct a20_gate){.on = true, .changed = a20_changed};
+    b->slot = (struct slot){.bus = &b->bus, .timers = &b->timers, .a20 = &b->a20, .power = power};
     b->mem = (struct mem){.base = calloc(1, RAM), .low_size = RAM};
     if (!b->mem.base) {
         abort();

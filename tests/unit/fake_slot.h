@@ -10,6 +10,8 @@ struct fake_slot {
     struct slot slot;
     struct bus_map bus;
     struct timer_queue timers;
+    struct a20_gate a20;
+    unsigned a20_changes;
     u64 now_ns;
     bool level[FAKE_LINES];
     unsigned rises[FAKE_LINES];
@@ -40,13 +42,22 @@ static void fake_power(void *context, enum power_event event, u32 code)
     f->code = code;
 }
 
+static void fake_a20(void *context, bool on)
+{
+    (void)on;
+    ((struct fake_slot *)context)->a20_changes++;
+}
+
 static inline void fake_slot_init(struct fake_slot *f)
 {
-    *f = (struct fake_slot){0};
+    *f = (struct fake_slot){.a20 = {.on = true, .changed = fake_a20, .context = f}};
     f->timers.clock_ns = fake_clock;
     f->timers.clock = f;
-    f->slot = (struct slot){
-        .bus = &f->bus, .timers = &f->timers, .power = fake_power, .power_context = f};
+    f->slot = (struct slot){.bus = &f->bus,
+                            .timers = &f->timers,
+                            .a20 = &f->a20,
+                            .power = fake_power,
+                            .power_context = f};
 }
 
 static inline struct irq fake_irq(struct fake_slot *f, unsigned n)

@@ -331,6 +331,19 @@ static void a20_and_reset(void **state)
     assert_int_equal(next(&w, false) & 0x03, 0x03);
     command(&w, 0xd1);
     outb(&w.f, 0x60, 0xdd);
+    assert_false(w.f.a20.on);
+    command(&w, 0xd0);
+    assert_int_equal(next(&w, false) & 0x03, 0x01);
+    command(&w, 0xd1);
+    outb(&w.f, 0x60, 0xdf);
+    assert_true(w.f.a20.on);
+    command(&w, 0xdd);
+    assert_false(w.f.a20.on);
+    command(&w, 0xdd);
+    command(&w, 0xdf);
+    assert_true(w.f.a20.on);
+    assert_int_equal(w.f.a20_changes, 4);
+    w.f.a20.on = false; /* by another door */
     command(&w, 0xd0);
     assert_int_equal(next(&w, false) & 0x03, 0x01);
     command(&w, 0xff); /* pulses nothing */
@@ -341,7 +354,10 @@ static void a20_and_reset(void **state)
     command(&w, 0xd1);
     outb(&w.f, 0x60, 0x02);
     assert_int_equal(w.f.powers, 2);
+    assert_true(w.f.a20.on);
+    command(&w, 0xdd);
     w.k->reset(w.k);
+    assert_true(w.f.a20.on);
     assert_int_equal(status(&w), 0x1c);
     done(&w);
 }

@@ -71,6 +71,9 @@ static void port_92(void **state)
     assert_int_equal(inb(&w.f, 0x92), 0x02); /* A20 is on */
     outb(&w.f, 0x92, 0x00);
     assert_int_equal(inb(&w.f, 0x92), 0x00);
+    assert_false(w.f.a20.on);
+    w.f.a20.on = true; /* by another door */
+    assert_int_equal(inb(&w.f, 0x92), 0x02);
     assert_int_equal(w.f.powers, 0);
     outb(&w.f, 0x92, 0x03);
     assert_int_equal(w.f.powers, 1);

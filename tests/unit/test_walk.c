@@ -52,6 +52,9 @@ struct model {
 static u64 model_entry(struct model *m, gpa_t gpa, unsigned bytes)
 {
     u64 value = bytes == 4 ? 0xffffffff : ~0ull;
+    if (m->p->a20_off) {
+        gpa &= ~0x100000ull;
+    }
     if (gpa < RAM) {
         value = 0;
         memcpy(&value, m->ram + gpa, bytes);
@@ -107,6 +110,10 @@ static void model_page(struct model *m, u64 entry, u64 base, u64 size, gva_t gva
     m->ok = true;
     m->gpa = base + (gva & (size - 1));
     m->page_size = size;
+    if (m->p->a20_off) {
+        m->gpa &= ~0x100000ull;
+        m->page_size = 0x1000;
+    }
     m->global = (entry >> 8 & 1) && (m->p->cr4 & CR4_PGE);
     m->dirty = entry >> 6 & 1;
 }
@@ -227,7 +234,8 @@ struct world {
 
 static u64 random_table(void)
 {
-    return one_in(40) ? 0x7ff00000 + (random_u64() & 0xf000) : random_u64() % (RAM / 4096) << 12;
+    u64 outside = one_in(2) ? 0x7ff00000 : 0x100000; /* the latter is inside where A20 is off */
+    return (one_in(40) ? outside : 0) + (random_u64() % (RAM / 4096) << 12);
 }
 
 static u64 random_entry64(unsigned physical_bits)
@@ -263,6 +271,7 @@ static void randomize(struct world *w)
 
     w->p = (struct paging){.cr0 = CR0_PE | CR0_PG | (random & CR0_WP)};
     w->p.physical_bits = widths[random_u64() % ARRAY_SIZE(widths)];
+    w->p.a20_off = one_in(8) ? BIT(20) : 0;
     w->p.cr3 = random_table() | (random_u64() & 0xfff);
     w->p.cr4 = random & (CR4_PSE | CR4_PGE | CR4_SMEP | CR4_SMAP);
     w->p.efer = random & EFER_NXE;
