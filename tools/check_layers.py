@@ -9,6 +9,7 @@ Prints each offence as FILE:LINE and ends with status 1 if there is one.
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -82,7 +83,7 @@ def check_headers(directories):
     headers = ["#include \"%s\"\n" % path for path in sources((".h",))]
     headers += ["#include <ringer/%s>\n" % name for name in sorted(os.listdir(public + "/ringer"))]
     for header in headers:
-        command = [os.environ.get("CC", "cc"), *flags, "-x", "c", "-"]
+        command = [*shlex.split(os.environ.get("CC", "cc")), *flags, "-x", "c", "-"]
         result = subprocess.run(command, input=header, capture_output=True, text=True)
         if result.returncode:
             offences.append("%sdoes not compile alone:\n%s" % (header, result.stderr))
