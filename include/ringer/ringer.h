@@ -85,6 +85,7 @@ enum ringer_exit_reason {
     RINGER_EXIT_DEBUG,        /* isa-debug-exit: code is what the guest wrote */
     RINGER_EXIT_TRIPLE_FAULT, /* a fault that could not be delivered */
     RINGER_EXIT_STOPPED,      /* ringer_stop() */
+    RINGER_EXIT_COUNT,        /* ringer_run_until(): that instruction has been reached */
     RINGER_EXIT_FAILURE,      /* Ringer itself failed; ringer_error() has the reason */
 };
 
@@ -96,6 +97,13 @@ struct ringer_exit {
 
 /* Runs until the machine ends or is stopped.  After RINGER_EXIT_STOPPED it may be run again. */
 RINGER_API int ringer_run(struct ringer *machine, struct ringer_exit *exit);
+
+/* The same, but stops with RINGER_EXIT_COUNT as soon as the CPU has executed `instructions` since
+ * power-on: before the next instruction, with every interrupt and fault that is due there
+ * delivered. A CPU that is halted there stops once something has woken it.  For machines with one
+ * CPU. */
+RINGER_API int ringer_run_until(struct ringer *machine, uint64_t instructions,
+                                struct ringer_exit *exit);
 
 /* Makes ringer_run() return RINGER_EXIT_STOPPED soon.  Any thread; async-signal-safe. */
 RINGER_API void ringer_stop(struct ringer *machine);

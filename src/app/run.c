@@ -204,6 +204,7 @@ static int finish(struct run *run, const struct ringer_exit *end)
         fprintf(stderr, "ringer: the guest ended in a triple fault, on CPU %u\n", end->cpu);
         report_cpu(stderr, run->machine, end->cpu);
         return STATUS_TRIPLE_FAULT;
+    case RINGER_EXIT_COUNT:
     case RINGER_EXIT_STOPPED:
         return caught_signal ? 128 + caught_signal : status_of_output(run);
     case RINGER_EXIT_FAILURE:

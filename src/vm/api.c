@@ -106,6 +106,7 @@ static void init_clock(struct ringer *m)
     clock->wall_ns_start = clock->icount ? ICOUNT_WALL_NS : host_wall_ns();
     clock->host_tsc_start = __builtin_ia32_rdtsc();
     atomic_store(&m->shared->board_deadline_ns, UINT64_MAX);
+    atomic_store(&m->shared->stop_at, UINT64_MAX);
 }
 
 static int make_memory(struct ringer *m)
@@ -240,7 +241,7 @@ static void release_all(struct ringer *m)
     vcpus_run(m);
 }
 
-int ringer_run(struct ringer *m, struct ringer_exit *end)
+static int run_until(struct ringer *m, u64 instructions, struct ringer_exit *end)
 {
     if (!m->loaded) {
         return machine_fail(m, -EINVAL, "nothing has been loaded");
@@ -254,6 +255,8 @@ int ringer_run(struct ringer *m, struct ringer_exit *end)
         m->run_start_ns = host_monotonic_ns();
     }
     m->running = true;
+    m->counted = false;
+    atomic_store(&m->shared->stop_at, instructions);
     if (!m->paused) {
         release_all(m);
     }
@@ -261,8 +264,23 @@ int ringer_run(struct ringer *m, struct ringer_exit *end)
     hold_all(m);
     board_flush(m);
     m->running = false;
-    *end = m->ended ? m->exit : (struct ringer_exit){.reason = RINGER_EXIT_STOPPED};
+    *end = m->ended ? m->exit
+                    : (struct ringer_exit){.reason = m->counted ? RINGER_EXIT_COUNT
+                                                                : RINGER_EXIT_STOPPED};
     return 0;
+}
+
+int ringer_run(struct ringer *m, struct ringer_exit *end)
+{
+    return run_until(m, UINT64_MAX, end);
+}
+
+int ringer_run_until(struct ringer *m, uint64_t instructions, struct ringer_exit *end)
+{
+    if (m->vm->cpu_count > 1) {
+        return machine_fail(m, -EINVAL, "only a machine with one CPU stops at an instruction");
+    }
+    return run_until(m, instructions, end);
 }
 
 void ringer_stop(struct ringer *m)

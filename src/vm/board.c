@@ -220,7 +220,7 @@ static bool serve(struct ringer *m)
             run_timers(m);
         }
         now = __builtin_ia32_rdtsc();
-    } while (!m->ended && !m->sync.pending && now - start < m->slice_ticks &&
+    } while (!m->ended && !m->counted && !m->sync.pending && now - start < m->slice_ticks &&
              now - last < (waited ? m->poll_ticks : 0));
     return is_anything_there(m);
 }
@@ -250,10 +250,10 @@ static void loop_once(struct ringer *m)
 
 void board_run(struct ringer *m)
 {
-    while (!m->ended && !atomic_exchange(&m->stop_requested, false)) {
+    while (!m->ended && !m->counted && !atomic_exchange(&m->stop_requested, false)) {
         bool more = serve(m);
         board_flush(m);
-        if (m->ended) {
+        if (m->ended || m->counted) {
             break;
         }
         if (m->sync.pending) {

@@ -13,7 +13,7 @@ struct ringer;
 int board_create(struct ringer *machine);
 void board_destroy(struct ringer *machine);
 
-/* Run until machine->ended or machine_stop(). */
+/* Run until machine->ended, machine->counted or machine_stop(). */
 void board_run(struct ringer *machine);
 
 /* Serve messages until all vCPUs are held or gone; nothing else is looked at.  0 or -errno. */

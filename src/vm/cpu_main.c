@@ -132,14 +132,15 @@ static void set_state(struct vcpu_process *p, enum vcpu_state state)
     ring_post(p->ring, &p->ring_host, &m);
 }
 
-/* Stay held until the board orders to run.  An order to hold that follows one to run which was
- * never seen wants its own answer. */
+/* Stay held until the board orders to run: if we have come here by ourselves, anew.  An order to
+ * hold that follows one to run which was never seen wants its own answer. */
 static void hold(struct vcpu_process *p, enum vcpu_state state)
 {
     u32 seen = atomic_load(&p->control->order), order = seen;
 
     set_state(p, state);
-    while (!vcpu_order_is_run(order = atomic_load(&p->control->order))) {
+    while (!vcpu_order_is_run(order = atomic_load(&p->control->order)) ||
+           (state != VCPU_HELD && order == seen)) {
         if (order != seen) {
             seen = order;
             set_state(p, state);
@@ -178,6 +179,14 @@ static void sync_board(struct vcpu_process *p, enum ring_kind kind)
     p->next_sync_ns = clock_ns(p->cpu) + SYNC_INTERVAL_NS;
 }
 
+/* --icount: has the board something to do? */
+static bool is_due(const struct vcpu_process *p)
+{
+    u64 now_ns = clock_ns(p->cpu);
+
+    return now_ns >= p->next_sync_ns || now_ns >= atomic_load(&p->vm->board_deadline_ns);
+}
+
 /* --icount: have the board do what is due now, and return the icount at which it is due next.  The
  * local APIC's own deadline is cpu_run()'s. */
 static u64 run_due(struct vcpu_process *p)
@@ -185,7 +194,7 @@ static u64 run_due(struct vcpu_process *p)
     u64 now_ns = clock_ns(p->cpu);
     u64 next_ns;
 
-    if (now_ns >= p->next_sync_ns || now_ns >= atomic_load(&p->vm->board_deadline_ns)) {
+    if (is_due(p)) {
         sync_board(p, RING_SYNC);
     }
     next_ns = p->next_sync_ns;
@@ -206,6 +215,24 @@ static void trace_exit(struct vcpu_process *p, enum cpu_exit exit)
     }
 }
 
+/* The icount at which cpu_run() is to come back. */
+static u64 next_limit(struct vcpu_process *p)
+{
+    u64 due = p->vm->clock.icount ? run_due(p) : UINT64_MAX;
+    u64 stop_at = atomic_load(&p->vm->stop_at);
+
+    return due < stop_at ? due : stop_at;
+}
+
+/* Hold where the board has asked to: with all that is due at that instruction done and delivered,
+ * so that it is the same state however the guest came there. */
+static void check_count(struct vcpu_process *p)
+{
+    if (p->cpu->icount >= atomic_load(&p->vm->stop_at) && !(p->vm->clock.icount && is_due(p))) {
+        hold(p, VCPU_COUNTED);
+    }
+}
+
 static _Noreturn void run(void)
 {
     struct vcpu_process *p = vcpu_process();
@@ -214,7 +241,7 @@ static _Noreturn void run(void)
     cpu_init(p);
     hold(p, VCPU_HELD);
     for (;;) {
-        enum cpu_exit exit = cpu_run(p->cpu, p->engine, icount ? run_due(p) : UINT64_MAX);
+        enum cpu_exit exit = cpu_run(p->cpu, p->engine, next_limit(p));
 
         trace_exit(p, exit);
         switch (exit) {
@@ -234,6 +261,7 @@ static _Noreturn void run(void)
             hold(p, VCPU_SHUTDOWN);
             break;
         case EXIT_LIMIT:
+            check_count(p);
             break;
         }
     }

@@ -77,6 +77,7 @@ struct ringer {
     bool serving; /* a message is being served: a device is on the stack */
     bool held;    /* all vCPUs are held, or gone */
     bool paused;  /* ringer_pause() */
+    bool counted; /* the vCPU is at shared->stop_at */
     bool ended;   /* exit says how */
     bool was_run;
     struct ringer_exit exit;

@@ -106,7 +106,8 @@ static bool is_held(const struct ringer *m, unsigned index)
 {
     u32 state = atomic_load(&m->vm->controls[index].state);
 
-    return state == VCPU_HELD || state == VCPU_SHUTDOWN || m->vcpus[index].process.pid <= 0;
+    return state == VCPU_HELD || state == VCPU_SHUTDOWN || state == VCPU_COUNTED ||
+           m->vcpus[index].process.pid <= 0;
 }
 
 bool vcpus_are_held(const struct ringer *m)
@@ -145,9 +146,11 @@ void vcpus_hold(struct ringer *m)
 void vcpus_check_states(struct ringer *m)
 {
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {
-        if (atomic_load(&m->vm->controls[i].state) == VCPU_SHUTDOWN) {
+        u32 state = atomic_load(&m->vm->controls[i].state);
+        if (state == VCPU_SHUTDOWN) {
             machine_end(m, RINGER_EXIT_TRIPLE_FAULT, i, 0);
         }
+        m->counted |= state == VCPU_COUNTED;
     }
 }
 

@@ -44,6 +44,7 @@ enum vcpu_state {
     VCPU_HELD, /* between two instructions, its registers in struct cpu */
     VCPU_RUNNING,
     VCPU_SHUTDOWN, /* the guest's triple fault; held */
+    VCPU_COUNTED,  /* at vm's stop_at; held */
 };
 
 /* What a vCPU process leaves when it dies of a failure of its own. */
@@ -100,6 +101,7 @@ struct vm {
     struct vm_clock clock;         /* its warp_ns is shared */
     struct ring_bell bell;         /* shared */
     _Atomic u64 board_deadline_ns; /* shared; --icount: the next event on the board */
+    _Atomic u64 stop_at;           /* shared: the vCPU's icount at which it is to hold by itself */
 
     /* One each for every vCPU. */
     struct interrupt_inbox *inboxes;

@@ -108,6 +108,46 @@ static void test_stop_and_run_again(void **state)
     ringer_destroy(m);
 }
 
+/* Each INC and each JMP is an instruction: after 2 * n of them EAX has been raised n times. */
+static void run_to_counts(bool icount)
+{
+    static const u64 counts[] = {1, 2, 3, 200, 200, 1000001, 3000000};
+    struct ringer_config config = small_config();
+    struct ringer_registers first, r;
+    struct ringer_exit end;
+    struct ringer *m;
+
+    config.icount = icount;
+    m = machine_with_code(&config, endless, sizeof(endless));
+    assert_int_equal(ringer_get_registers(m, 0, &first), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(counts); i++) {
+        assert_int_equal(ringer_run_until(m, counts[i], &end), 0);
+        assert_int_equal(end.reason, RINGER_EXIT_COUNT);
+        assert_int_equal(ringer_get_registers(m, 0, &r), 0);
+        assert_int_equal(r.instructions, counts[i]);
+        assert_int_equal(r.rip, CODE_AT + counts[i] % 2);
+        assert_int_equal(r.gpr[RAX], first.gpr[RAX] + (counts[i] + 1) / 2);
+    }
+    assert_int_equal(ringer_run_until(m, 5, &end), 0); /* that is past: at once */
+    assert_int_equal(end.reason, RINGER_EXIT_COUNT);
+    ringer_destroy(m);
+}
+
+static void test_run_until(void **state)
+{
+    struct ringer_config config = small_config();
+    struct ringer_exit end;
+    struct ringer *m;
+
+    (void)state;
+    run_to_counts(false);
+    run_to_counts(true);
+    config.cpus = 2;
+    m = machine_with_code(&config, endless, sizeof(endless));
+    assert_int_equal(ringer_run_until(m, 5, &end), -EINVAL);
+    ringer_destroy(m);
+}
+
 /* #AC at CPL 3 with a handler at CPL 3 on a stack that is not aligned: see cpu_deliver_fault(). */
 static void run_endless_faults(bool icount)
 {
@@ -479,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_debug_exit),
         cmocka_unit_test(test_triple_fault),
         cmocka_unit_test(test_stop_and_run_again),
+        cmocka_unit_test(test_run_until),
         cmocka_unit_test(test_endless_faults),
         cmocka_unit_test(test_pause_from_callback),
         cmocka_unit_test(test_icount_repeats_itself),
