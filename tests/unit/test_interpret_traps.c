@@ -6,6 +6,32 @@
 
 #include "interpret_fixture.h"
 
+/* ------------------------------------------------------------------ changes of mode */
+
+/* CPL 0: nop; sysretq.  CPL 3: nop; syscall.  And back to the start. */
+static void returns_at_changes_of_mode_where_it_is_asked_to(void **state)
+{
+    struct cpu_fixture *f = long_mode();
+    struct cpu *cpu = f->cpu;
+
+    (void)state;
+    CODE_AT(f, 0x100000, 0x90, 0x48, 0x0f, 0x07);
+    CODE_AT(f, 0x200000, 0x90, 0x0f, 0x05, 0xeb, 0xfb);
+    cpu->msr.star = (u64)FIXTURE_CODE0 << 32 | (u64)(FIXTURE_CODE3 - 16) << 48;
+    cpu->msr.lstar = 0x100000;
+    cpu->gpr[RCX] = 0x200000;
+    interpret_return_at_mode_change(cpu, true);
+    for (unsigned i = 1; i <= 4; i++) {
+        interpret_fixture_run(f, 1000);
+        assert_int_equal(cpu->cpl, i % 2 ? 3 : 0);
+        assert_int_equal(cpu->icount, i == 1 ? 2 : i == 2 ? 4 : i == 3 ? 6 : 9);
+    }
+    interpret_return_at_mode_change(cpu, false);
+    interpret_fixture_run(f, 1000);
+    assert_int_equal(cpu->icount, 1009);
+    interpret_fixture_free(f);
+}
+
 /* ------------------------------------------------------------------ code that changes */
 
 static void the_next_instruction_is_changed(void **state)
@@ -353,6 +379,7 @@ static void time_moves_by_instructions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(returns_at_changes_of_mode_where_it_is_asked_to),
         cmocka_unit_test(the_next_instruction_is_changed),
         cmocka_unit_test(a_loop_changes_itself),
         cmocka_unit_test(strings_and_pushes_change_code),

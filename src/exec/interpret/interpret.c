@@ -73,9 +73,21 @@ static bool must_return(const struct cpu *cpu)
             (atomic_load_explicit(&cpu->inbox->events, memory_order_relaxed) & INBOX_EXTINT));
 }
 
+void interpret_return_at_mode_change(struct cpu *cpu, bool wanted)
+{
+    cpu->exec->mode_change = wanted;
+}
+
+/* Whatever changes CPL has come back to the run loop: rule 6 of op.h. */
+static bool is_other_mode(const struct cpu *cpu, bool user)
+{
+    return cpu->exec->mode_change && (cpu->cpl == 3) != user;
+}
+
 void interpret_execute(struct cpu *cpu, u64 limit)
 {
     struct exec *x = cpu->exec;
+    bool user = cpu->cpl == 3;
     s64 left = limit - cpu->icount > INT64_MAX ? INT64_MAX : (s64)(limit - cpu->icount);
 
     x->limit = cpu->icount + (u64)left;
@@ -100,7 +112,7 @@ void interpret_execute(struct cpu *cpu, u64 limit)
             cpu->icount = x->limit - (u64)left;
             left -= execute_alone(cpu);
         }
-    } while (left > 0 && !must_return(cpu));
+    } while (left > 0 && !must_return(cpu) && !is_other_mode(cpu, user));
     cpu->icount = x->limit - (u64)left;
     cpu->stats.instructions = cpu->icount;
 }

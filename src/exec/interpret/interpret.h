@@ -7,4 +7,8 @@
 /* struct engine's execute(). */
 void interpret_execute(struct cpu *cpu, u64 limit);
 
+/* Have interpret_execute() also return as soon as an instruction has entered or left CPL 3, or not:
+ * for engines that give another executor one of the two. */
+void interpret_return_at_mode_change(struct cpu *cpu, bool wanted);
+
 #endif
