@@ -50,6 +50,7 @@ struct ringer_config {
     bool icount;           /* virtual time from the instruction count: runs are repeatable */
     bool debug_exit;       /* isa-debug-exit at port 0xf4 */
     bool debug_console;    /* debug console at port 0xe9 */
+    bool testdev;          /* QEMU's pc-testdev: ports 0xe0 to 0xeb and 0x2000 to 0x2017 */
     const char *trace;     /* comma-separated: exits, exceptions, interrupts, io, or NULL */
     FILE *trace_file;      /* NULL: standard error */
 

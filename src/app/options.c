@@ -48,6 +48,7 @@ static const struct row rows[] = {
      MEMBER(debug_exit)},
     {0, "debug-console", "[=FILE]", "port 0xe9, to FILE or standard error", "file",
      parse_debug_console, 0},
+    {0, "testdev", NULL, "QEMU's pc-testdev, for test kernels", "", NULL, MEMBER(testdev)},
     {0, "trace", "LIST", "exits,exceptions,interrupts,io to standard error",
      "exits exceptions interrupts io", NULL, MEMBER(trace)},
     {0, "stats", "[=FILE]", "figures at the end, as JSON", "file", parse_stats, 0},

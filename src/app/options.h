@@ -18,6 +18,7 @@ struct options {
     bool debug_exit;
     bool debug_console;
     const char *debug_console_path; /* NULL: standard error */
+    bool testdev;
     const char *trace;
     bool stats;
     const char *stats_path; /* NULL: standard error */

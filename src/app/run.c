@@ -106,6 +106,7 @@ static void configure(struct run *run, struct ringer_config *config)
     config->icount = o->icount;
     config->debug_exit = o->debug_exit;
     config->debug_console = o->debug_console;
+    config->testdev = o->testdev;
     config->trace = o->trace;
     config->trace_file = run->error_file;
     if (run->debug_file || run->error_file) {

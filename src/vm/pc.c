@@ -1,8 +1,8 @@
 /*
  * pc.c - the devices of a PC: one row a device, and how its interrupt lines run.
  *
- * An ISA line goes to the pair of PICs and to the IOAPIC; IRQ 0 is on the IOAPIC's pin 2, as on any
- * PC.  The PICs' output goes to LINT0 of the first CPU.
+ * An ISA line goes to the pair of PICs and to the IOAPIC, which has eight more; IRQ 0 is on the
+ * IOAPIC's pin 2, as on any PC.  The PICs' output goes to LINT0 of the first CPU.
  */
 #include "vm/pc.h"
 
@@ -20,26 +20,37 @@
 #include "dev/ioapic.h"
 #include "dev/mc146818.h"
 #include "dev/reset.h"
+#include "dev/testdev.h"
 #include "dev/uart16550.h"
 #include "vm/machine.h"
 
-enum { IRQ_TIMER = 0, IRQ_KEYBOARD = 1, IRQ_COM2 = 3, IRQ_COM1 = 4, IRQ_RTC = 8, IRQ_AUX = 12 };
+enum {
+    IRQ_TIMER = 0,
+    IRQ_KEYBOARD = 1,
+    IRQ_COM2 = 3,
+    IRQ_COM1 = 4,
+    IRQ_RTC = 8,
+    IRQ_AUX = 12,
+    ISA_LINES = 16, /* from here on there is only the IOAPIC */
+};
 
 /* ------------------------------------------------------------------ interrupt lines */
 
-static void set_isa_line(void *context, unsigned number, bool level)
+static void set_line(void *context, unsigned number, bool level)
 {
     struct ringer *m = context;
-    struct irq pic = i8259_irq(m->pc.devices[PC_I8259], number);
     struct irq ioapic = ioapic_irq(m->pc.devices[PC_IOAPIC], number == IRQ_TIMER ? 2 : number);
 
-    irq_set(&pic, level);
+    if (number < ISA_LINES) {
+        struct irq pic = i8259_irq(m->pc.devices[PC_I8259], number);
+        irq_set(&pic, level);
+    }
     irq_set(&ioapic, level);
 }
 
 static struct irq isa_line(struct ringer *m, unsigned number)
 {
-    return (struct irq){.set = set_isa_line, .context = m, .number = number};
+    return (struct irq){.set = set_line, .context = m, .number = number};
 }
 
 static void set_intr(void *context, unsigned number, bool level)
@@ -207,6 +218,16 @@ static int make_debug_console(struct ringer *m, const struct slot *slot, struct 
     return m->config.debug_console ? debug_console_create(slot, &config, device) : 0;
 }
 
+static int make_testdev(struct ringer *m, const struct slot *slot, struct device **device)
+{
+    struct testdev_config config = {.mem = &m->vm->mem};
+
+    for (unsigned i = 0; i < TESTDEV_LINES; i++) {
+        config.lines[i] = isa_line(m, i);
+    }
+    return m->config.testdev ? testdev_create(slot, &config, device) : 0;
+}
+
 /* The machine.  A device that the configuration does not ask for stays NULL. */
 static int (*const table[PC_SLOTS])(struct ringer *, const struct slot *, struct device **) = {
     [PC_I8259] = make_i8259,
@@ -222,6 +243,7 @@ static int (*const table[PC_SLOTS])(struct ringer *, const struct slot *, struct
     [PC_COM2] = make_com2,
     [PC_DEBUG_EXIT] = make_debug_exit,
     [PC_DEBUG_CONSOLE] = make_debug_console,
+    [PC_TESTDEV] = make_testdev,
 };
 
 int pc_create(struct ringer *m)

@@ -18,6 +18,7 @@ enum pc_slot { /* in the order of their creation: see the table in pc.c */
                PC_COM2,
                PC_DEBUG_EXIT,
                PC_DEBUG_CONSOLE,
+               PC_TESTDEV,
                PC_SLOTS,
 };
 

@@ -19,10 +19,11 @@
 #include "dev/ioapic.h"
 #include "dev/mc146818.h"
 #include "dev/reset.h"
+#include "dev/testdev.h"
 #include "dev/uart16550.h"
 
 enum {
-    DEVICES = 13,
+    DEVICES = 14,
     VCPUS = 2,
     RAM = 0x10000,
     OPERATIONS_MAX = 4096,
@@ -78,7 +79,9 @@ static void isa_line(void *context, unsigned number, bool level)
     struct irq to_pic = i8259_irq(b->pic, number);
     struct irq to_ioapic = ioapic_irq(b->ioapic, number == 0 ? 2 : number);
 
-    irq_set(&to_pic, level);
+    if (number < 16) {
+        irq_set(&to_pic, level);
+    }
     irq_set(&to_ioapic, level);
 }
 
@@ -155,8 +158,12 @@ static void add_others(struct board *b)
     struct i8042_config kbd = {.keyboard = isa(b, 1), .aux = isa(b, 12), .mouse = true};
     struct fw_cfg_config fw = {.mem = &b->mem};
     struct debug_console_config console = {.ops = &serial_ops, .context = b};
+    struct testdev_config test = {.mem = &b->mem};
     struct device *d = NULL;
 
+    for (unsigned i = 0; i < TESTDEV_LINES; i++) {
+        test.lines[i] = isa(b, i);
+    }
     b->uart = keep(b, uart16550_create(&b->slot, &com1, &d), d);
     keep(b, uart16550_create(&b->slot, &com2, &d), d);
     keep(b, i8042_create(&b->slot, &kbd, &d), d);
@@ -168,6 +175,7 @@ static void add_others(struct board *b)
     keep(b, debug_exit_create(&b->slot, &d), d);
     keep(b, debug_console_create(&b->slot, &console, &d), d);
     keep(b, dma8237_create(&b->slot, &d), d);
+    keep(b, testdev_create(&b->slot, &test, &d), d);
 }
 
 static void make_board(struct board *b)
@@ -232,6 +240,17 @@ static u16 port(struct input *in, const struct board *b)
     return (u16)(n << 8 | offset);
 }
 
+/* An address that something answers at. */
+static u64 mmio_address(struct input *in, unsigned which)
+{
+    switch (which & 3) {
+    case 1:
+        return TESTDEV_MEMORY + take(in, 2);
+    default:
+        return IOAPIC_BASE + take(in, 1);
+    }
+}
+
 static void pass_time(struct board *b, u64 ns)
 {
     unsigned runs = 0;
@@ -263,11 +282,11 @@ static void step(struct board *b, struct input *in)
         bus_map_read(&b->bus, BUS_PIO, port(in, b), size);
         break;
     case 5:
-        address = IOAPIC_BASE + take(in, 1);
+        address = mmio_address(in, op >> 4);
         bus_map_write(&b->bus, BUS_MMIO, address, take(in, size), size);
         break;
     case 6:
-        bus_map_read(&b->bus, BUS_MMIO, IOAPIC_BASE + take(in, 1), size);
+        bus_map_read(&b->bus, BUS_MMIO, mmio_address(in, op >> 4), size);
         break;
     case 7:
         pass_time(b, take(in, 2));

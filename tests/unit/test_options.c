@@ -37,7 +37,8 @@ static void test_defaults(void **state)
     assert_string_equal(o.console, "stdio");
     assert_string_equal(o.serial2, "none");
     assert_int_equal(o.protocol, RINGER_PROTOCOL_AUTO);
-    assert_false(o.debug_exit || o.debug_console || o.stats || o.icount || o.no_reboot);
+    assert_false(o.debug_exit || o.debug_console || o.stats || o.icount || o.no_reboot ||
+                 o.testdev);
 }
 
 static void test_all(void **state)
@@ -59,9 +60,10 @@ static void test_all(void **state)
     assert_string_equal(o.serial2, "unix:/s");
     assert_true(o.stats);
     assert_string_equal(o.stats_path, "F");
-    assert_true(parse(&o, error, sizeof(error),
-                      "--debug-exit --debug-console --icount --no-reboot --stats --trace io"));
-    assert_true(o.debug_exit && o.debug_console && o.icount && o.no_reboot && o.stats);
+    assert_true(
+        parse(&o, error, sizeof(error),
+              "--debug-exit --debug-console --icount --no-reboot --stats --testdev --trace io"));
+    assert_true(o.debug_exit && o.debug_console && o.icount && o.no_reboot && o.stats && o.testdev);
     assert_null(o.stats_path);
     assert_null(o.debug_console_path);
     assert_string_equal(o.trace, "io");
