@@ -139,6 +139,23 @@ RINGER_API const char *ringer_serial_path(const struct ringer *machine, unsigned
 RINGER_API int ringer_watch_fd(struct ringer *machine, int fd, void (*readable)(void *context),
                                void *context);
 
+/* ------------------------------------------------------------------ keyboard */
+
+/* The machine's PS/2 keyboard has the US layout.  What the guest has not read yet waits.
+ *
+ * A key goes down or up.  It is named by its scan code of set 1, with 0xe000 for those that come
+ * with an E0: 0x1e is A, 0xe048 the arrow up; Pause is 0xe11d.  -EINVAL: there is no such key.
+ * -EAGAIN: too much waits. */
+RINGER_API int ringer_keyboard_key(struct ringer *machine, unsigned key, bool down);
+
+/* Strikes keys together, given by their names: "f1", "ctrl-c", "ctrl-alt-delete".  Errors as above.
+ */
+RINGER_API int ringer_keyboard_press(struct ringer *machine, const char *keys);
+
+/* Types text: printable ASCII, and control characters as a terminal's keys give them.  Returns how
+ * many characters were taken: it stops at one that no key types, and where too much waits. */
+RINGER_API size_t ringer_keyboard_type(struct ringer *machine, const char *text, size_t size);
+
 /* ------------------------------------------------------------------ registers and memory */
 
 struct ringer_segment {

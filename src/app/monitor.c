@@ -262,11 +262,53 @@ static bool help(struct monitor *monitor)
           "x/FMT ADDRESS    memory, as the guest sees it: x/8i $rip, x/4xg 0x1000\r\n"
           "                 FMT: how many; x d u c, or i for code; b h w g for the size\r\n"
           "xp/FMT ADDRESS   guest-physical memory\r\n"
+          "type TEXT        on the guest's keyboard; \\n is Enter\r\n"
+          "key KEYS         likewise: key f1, key ctrl-alt-delete\r\n"
           "stop, cont       hold the guest, let it go on\r\n"
           "quit             end the machine\r\n"
           "Ctrl-A c closes the monitor, and so does Ctrl-D.\r\n");
     return false;
 }
+
+/* ------------------------------------------------------------------ the keyboard */
+
+/* In place: \n is Enter, and \\ a backslash. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (; *text; text++) {
+        if (text[0] == '\\' && (text[1] == 'n' || text[1] == '\\')) {
+            text++;
+            *to++ = *text == 'n' ? '\n' : '\\';
+        } else {
+            *to++ = *text;
+        }
+    }
+    *to = 0;
+}
+
+static bool type(struct monitor *monitor)
+{
+    unescape(monitor->argument);
+    size_t size = strlen(monitor->argument);
+    size_t typed = ringer_keyboard_type(monitor->machine, monitor->argument, size);
+    if (size == 0) {
+        print(monitor, "write what is to be typed; \\n is Enter\r\n");
+    } else if (typed < size) {
+        print(monitor, "not typed from here on: '%s'\r\n", monitor->argument + typed);
+    }
+    return false;
+}
+
+static bool key(struct monitor *monitor)
+{
+    if (ringer_keyboard_press(monitor->machine, monitor->argument) < 0) {
+        print(monitor, "%s\r\n", ringer_error(monitor->machine));
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ running */
 
 static bool stop(struct monitor *monitor)
 {
@@ -293,12 +335,14 @@ static bool quit(struct monitor *monitor)
 static const struct command {
     const char *word, *second; /* second: NULL if it has none */
     bool (*run)(struct monitor *monitor);
-    bool looks; /* inside the guest, which has to be held meanwhile */
+    bool looks;    /* inside the guest, which has to be held meanwhile */
+    bool has_text; /* instead of a second word: monitor->argument */
 } commands[] = {
-    {"help", NULL, help, false},     {"info", "registers", info_registers, true},
-    {"info", "mem", info_mem, true}, {"info", "status", info_status, false},
-    {"stop", NULL, stop, false},     {"cont", NULL, cont, false},
-    {"quit", NULL, quit, false},
+    {"help", NULL, help, false, false},     {"info", "registers", info_registers, true, false},
+    {"info", "mem", info_mem, true, false}, {"info", "status", info_status, false, false},
+    {"type", NULL, type, false, true},      {"key", NULL, key, false, true},
+    {"stop", NULL, stop, false, false},     {"cont", NULL, cont, false, false},
+    {"quit", NULL, quit, false, false},
 };
 
 /* Holds the guest, unless it is held already.  True if it has to be let go afterwards. */
@@ -338,16 +382,17 @@ static bool execute(struct monitor *monitor)
 {
     char *rest;
     char *word = strtok_r(monitor->line, " \t", &rest);
-    char *second = word ? strtok_r(NULL, " \t", &rest) : NULL;
     if (!word) {
         return false;
     }
+    snprintf(monitor->argument, sizeof(monitor->argument), "%s", rest + strspn(rest, " \t"));
+    char *second = strtok_r(NULL, " \t", &rest);
     if (word[0] == 'x' && (strchr("/p", word[1]) || !word[1])) {
         return run_examine(monitor, word, second);
     }
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         const struct command *c = &commands[i];
-        if (is_short_for(word, c->word) && is_short_for(second, c->second)) {
+        if (is_short_for(word, c->word) && (c->has_text || is_short_for(second, c->second))) {
             return run_command(monitor, c);
         }
     }

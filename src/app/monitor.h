@@ -19,6 +19,7 @@ struct monitor {
     bool open;
     char line[128];
     size_t length;
+    char argument[128];    /* what stands behind the first word */
     char last[128];        /* the line before */
     uint8_t key;           /* the last byte of a function key that is under way; 0: none */
     uint64_t next_address; /* where x goes on without an address */

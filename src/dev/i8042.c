@@ -1,5 +1,5 @@
 /*
- * i8042.c - the keyboard controller of a PC, with the two PS/2 devices behind it.
+ * i8042.c - the keyboard controller of a PC; the two PS/2 devices behind it are in ps2.h.
  *
  *      port 60  read: output buffer    write: data, to the controller's command or the keyboard
  *      port 64  read: status           write: command
@@ -8,13 +8,10 @@
  *               2 system   1 input buffer full   0 output buffer full
  *      command byte   6 translate   5 aux off   4 keyboard off   2 system   1 IRQ 12   0 IRQ 1
  *
- * IBM, "PS/2 Hardware Interface Technical Reference", "Keyboard and Auxiliary Device Controller",
- * "Keyboards (101- and 102-Key)", "Mouse".
+ * IBM, "PS/2 Hardware Interface Technical Reference", "Keyboard and Auxiliary Device Controller".
  *
  * Devices answer at once; the controller moves one byte at a time into its output buffer, and drops
  * the interrupt line between two, so that each byte is an edge.
- *
- * LIMIT: nobody types or moves: there are no scan codes and no movements.
  */
 #include "dev/i8042.h"
 
@@ -22,6 +19,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "dev/ps2.h"
 
 enum {
     STATUS_OBF = 0x01,
@@ -44,42 +42,26 @@ enum {
     OUTPUT_AUX = 0x20,
     OUTPUT_KEPT = 0xcd,
 
-    ACK = 0xfa,
-    RESEND = 0xfe,
-    TEST_PASSED = 0xaa,
+    BREAK = 0xf0, /* before the code of a key that goes up, in set 2 */
     QUEUE_SIZE = 16,
-};
-
-enum source { FROM_CONTROLLER, FROM_KEYBOARD, FROM_AUX, SOURCES };
-
-struct queue {
-    u8 bytes[QUEUE_SIZE];
-    u8 flags[QUEUE_SIZE]; /* STATUS_AUX, STATUS_TIMEOUT */
-    unsigned head, count;
-};
-
-struct ps2_device {
-    u8 parameter_of; /* the command that waits for its parameter, or 0 */
-    u8 scan_set;
-    u8 rate, resolution;
-    bool reporting, scale2, remote, wrap;
-    u8 last; /* what was sent last, for RESEND */
 };
 
 struct i8042 {
     struct device device;
     struct slot slot;
-    struct irq irqs[2]; /* keyboard, aux */
-    bool has_mouse;
+    struct i8042_config config;
     u8 mode;        /* the command byte */
     u8 output_port; /* but for A20, which is the machine's: slot.a20 */
     u8 ram[32];     /* ram[0] is mode's */
     u8 command;     /* the controller command that waits for its data byte, or 0 */
     bool last_was_command;
+    u8 break_bit;  /* 0x80 after an F0 that was kept back by translation */
     u8 data;       /* the output buffer */
     u8 data_flags; /* STATUS_OBF, AUX, TIMEOUT */
-    struct queue queues[SOURCES];
-    struct ps2_device keyboard, mouse;
+    u8 answers[QUEUE_SIZE], answer_flags[QUEUE_SIZE]; /* its own, with STATUS_AUX and TIMEOUT */
+    unsigned answer_head, answer_count;
+    struct ps2_keyboard keyboard;
+    struct ps2_mouse mouse;
 };
 
 static struct i8042 *from_device(struct device *device)
@@ -91,256 +73,92 @@ static void drive_lines(struct i8042 *k)
 {
     bool full = k->data_flags & STATUS_OBF, aux = k->data_flags & STATUS_AUX;
 
-    irq_set(&k->irqs[0], full && !aux && k->mode & MODE_KEYBOARD_IRQ);
-    irq_set(&k->irqs[1], full && aux && k->mode & MODE_AUX_IRQ);
+    irq_set(&k->config.keyboard, full && !aux && k->mode & MODE_KEYBOARD_IRQ);
+    irq_set(&k->config.aux, full && aux && k->mode & MODE_AUX_IRQ);
 }
 
-/* Fill the output buffer from the first queue that has something and may send. */
+/* A byte of the keyboard is on its way into the output buffer.  False: it is kept back. */
+static bool translate(struct i8042 *k, u8 *byte)
+{
+    if (!(k->mode & MODE_TRANSLATE)) {
+        return true;
+    }
+    if (*byte == BREAK) {
+        k->break_bit = 0x80;
+        return false;
+    }
+    *byte = ps2_translate(*byte) | k->break_bit;
+    k->break_bit = 0;
+    return true;
+}
+
+static void fill_from_keyboard(struct i8042 *k)
+{
+    bool had_codes = k->keyboard.codes.count;
+
+    while (!(k->data_flags & STATUS_OBF) && ps2_keyboard_has(&k->keyboard)) {
+        u8 byte = ps2_keyboard_take(&k->keyboard);
+        if (translate(k, &byte)) {
+            k->data = byte;
+            k->data_flags = STATUS_OBF;
+        }
+    }
+    if (had_codes && !k->keyboard.codes.count && k->config.keyboard_ready) {
+        k->config.keyboard_ready(k->config.context);
+    }
+}
+
+/* Fill the output buffer from the first that has something and may send. */
 static void refill(struct i8042 *k)
 {
-    const bool may_send[SOURCES] = {true, !(k->mode & MODE_KEYBOARD_OFF),
-                                    !(k->mode & MODE_AUX_OFF)};
-    unsigned i;
-
-    for (i = 0; i < SOURCES && !(k->data_flags & STATUS_OBF); i++) {
-        struct queue *q = &k->queues[i];
-        if (q->count && may_send[i]) {
-            k->data = q->bytes[q->head];
-            k->data_flags = STATUS_OBF | q->flags[q->head];
-            q->head = (q->head + 1) % QUEUE_SIZE;
-            q->count--;
-        }
+    if (!(k->data_flags & STATUS_OBF) && k->answer_count) {
+        k->data = k->answers[k->answer_head];
+        k->data_flags = STATUS_OBF | k->answer_flags[k->answer_head];
+        k->answer_head = (k->answer_head + 1) % QUEUE_SIZE;
+        k->answer_count--;
+    }
+    if (!(k->data_flags & STATUS_OBF) && !(k->mode & MODE_KEYBOARD_OFF)) {
+        fill_from_keyboard(k);
+    }
+    if (!(k->data_flags & STATUS_OBF) && !(k->mode & MODE_AUX_OFF) && k->mouse.answers.count) {
+        k->data = ps2_mouse_take(&k->mouse);
+        k->data_flags = STATUS_OBF | STATUS_AUX;
     }
     drive_lines(k);
 }
 
-/* A full queue loses the byte: the guest sent commands and read no answers. */
-static void put(struct i8042 *k, enum source source, u8 byte, u8 flags)
+/* The controller's own answer.  A full queue loses it: the guest sent commands and read nothing. */
+static void put(struct i8042 *k, u8 byte, u8 flags)
 {
-    struct queue *q = &k->queues[source];
-    unsigned at = (q->head + q->count) % QUEUE_SIZE;
+    unsigned at = (k->answer_head + k->answer_count) % QUEUE_SIZE;
 
-    if (q->count == QUEUE_SIZE) {
-        return;
+    if (k->answer_count < QUEUE_SIZE) {
+        k->answers[at] = byte;
+        k->answer_flags[at] = flags;
+        k->answer_count++;
     }
-    q->bytes[at] = byte;
-    q->flags[at] = flags;
-    q->count++;
     refill(k);
 }
 
 static void answer(struct i8042 *k, u8 byte)
 {
-    put(k, FROM_CONTROLLER, byte, 0);
-}
-
-/* Scan code set 2 to set 1: of its table, what a keyboard's answers contain. */
-static u8 translate(u8 byte)
-{
-    static const u8 pairs[][2] = {
-        {0x01, 0x43}, {0x02, 0x41}, {0x03, 0x3f}, {0x83, 0x41}, {0x84, 0x54}};
-    unsigned i;
-
-    for (i = 0; i < ARRAY_SIZE(pairs); i++) {
-        if (pairs[i][0] == byte) {
-            return pairs[i][1];
-        }
-    }
-    return byte;
-}
-
-static void keyboard_send(struct i8042 *k, u8 byte)
-{
-    k->keyboard.last = byte;
-    put(k, FROM_KEYBOARD, k->mode & MODE_TRANSLATE ? translate(byte) : byte, 0);
-}
-
-static void mouse_send(struct i8042 *k, u8 byte)
-{
-    k->mouse.last = byte;
-    put(k, FROM_AUX, byte, STATUS_AUX);
-}
-
-static void keyboard_defaults(struct i8042 *k)
-{
-    k->keyboard = (struct ps2_device){.scan_set = 2, .reporting = true, .last = k->keyboard.last};
-}
-
-static void keyboard_parameter(struct i8042 *k, u8 command, u8 value)
-{
-    if (command == 0xf0 && value > 3) {
-        keyboard_send(k, RESEND);
-        return;
-    }
-    keyboard_send(k, ACK);
-    if (command == 0xf0 && value == 0) {
-        keyboard_send(k, k->keyboard.scan_set);
-    } else if (command == 0xf0) {
-        k->keyboard.scan_set = value;
-    }
-}
-
-static void keyboard_command(struct i8042 *k, u8 command)
-{
-    switch (command) {
-    case 0xed: /* indicators */
-    case 0xf0: /* scan code set */
-    case 0xf3: /* typematic rate */
-    case 0xfb: /* modes of one key */
-    case 0xfc:
-    case 0xfd:
-        k->keyboard.parameter_of = command;
-        keyboard_send(k, ACK);
-        break;
-    case 0xee: /* echo */
-        keyboard_send(k, 0xee);
-        break;
-    case 0xf2: /* identify */
-        keyboard_send(k, ACK);
-        keyboard_send(k, 0xab);
-        keyboard_send(k, 0x83);
-        break;
-    case 0xf4: /* enable */
-        k->keyboard.reporting = true;
-        keyboard_send(k, ACK);
-        break;
-    case 0xf5: /* defaults, and disable */
-    case 0xf6: /* defaults */
-        keyboard_defaults(k);
-        k->keyboard.reporting = command == 0xf6;
-        keyboard_send(k, ACK);
-        break;
-    case 0xf7: /* modes of all keys */
-    case 0xf8:
-    case 0xf9:
-    case 0xfa:
-        keyboard_send(k, ACK);
-        break;
-    case 0xfe: /* resend */
-        keyboard_send(k, k->keyboard.last);
-        break;
-    case 0xff: /* reset */
-        keyboard_defaults(k);
-        keyboard_send(k, ACK);
-        keyboard_send(k, TEST_PASSED);
-        break;
-    default:
-        keyboard_send(k, RESEND);
-        break;
-    }
+    put(k, byte, 0);
 }
 
 static void keyboard_write(struct i8042 *k, u8 value)
 {
-    u8 command = k->keyboard.parameter_of;
-
     k->mode &= ~MODE_KEYBOARD_OFF; /* sending to it turns its clock on */
-    k->keyboard.parameter_of = 0;
-    if (command && value < 0x80) {
-        keyboard_parameter(k, command, value);
-    } else {
-        keyboard_command(k, value);
-    }
+    ps2_keyboard_write(&k->keyboard, value);
     refill(k);
-}
-
-static void mouse_defaults(struct i8042 *k)
-{
-    k->mouse = (struct ps2_device){.rate = 100, .resolution = 2, .last = k->mouse.last};
-}
-
-static void mouse_status(struct i8042 *k)
-{
-    struct ps2_device *m = &k->mouse;
-
-    mouse_send(k, (m->remote ? 0x40 : 0) | (m->reporting ? 0x20 : 0) | (m->scale2 ? 0x10 : 0));
-    mouse_send(k, m->resolution);
-    mouse_send(k, m->rate);
-}
-
-static void mouse_reset(struct i8042 *k)
-{
-    mouse_defaults(k);
-    mouse_send(k, TEST_PASSED);
-    mouse_send(k, 0x00);
-}
-
-/* Commands that the mouse acknowledges. */
-static void mouse_command(struct i8042 *k, u8 command)
-{
-    struct ps2_device *m = &k->mouse;
-
-    switch (command) {
-    case 0xe6:
-    case 0xe7:
-        m->scale2 = command == 0xe7;
-        break;
-    case 0xe8: /* resolution */
-    case 0xf3: /* sample rate */
-        m->parameter_of = command;
-        break;
-    case 0xe9:
-        mouse_status(k);
-        break;
-    case 0xea:
-    case 0xf0:
-        m->remote = command == 0xf0;
-        break;
-    case 0xeb: /* read data: no buttons, no movement */
-        mouse_send(k, 0x08);
-        mouse_send(k, 0x00);
-        mouse_send(k, 0x00);
-        break;
-    case 0xec:
-    case 0xee:
-        m->wrap = command == 0xee;
-        break;
-    case 0xf2: /* identify: a plain mouse */
-        mouse_send(k, 0x00);
-        break;
-    case 0xf4:
-    case 0xf5:
-        m->reporting = command == 0xf4;
-        break;
-    case 0xf6:
-        mouse_defaults(k);
-        break;
-    default:
-        mouse_reset(k);
-        break;
-    }
-}
-
-static bool mouse_knows(u8 command)
-{
-    return (command >= 0xe6 && command <= 0xf6 && command != 0xed && command != 0xef &&
-            command != 0xf1) ||
-           command == 0xff;
 }
 
 static void mouse_write(struct i8042 *k, u8 value)
 {
-    struct ps2_device *m = &k->mouse;
-    u8 command = m->parameter_of;
-
     k->mode &= ~MODE_AUX_OFF;
-    if (!k->has_mouse) { /* nobody answers */
-        put(k, FROM_AUX, RESEND, STATUS_AUX | STATUS_TIMEOUT);
-        return;
-    }
-    m->parameter_of = 0;
-    if (m->wrap && value != 0xec && value != 0xff) {
-        mouse_send(k, value);
-    } else if (command && value < 0xe6) {
-        *(command == 0xe8 ? &m->resolution : &m->rate) = value;
-        mouse_send(k, ACK);
-    } else if (value == 0xfe) {
-        mouse_send(k, m->last);
-    } else if (mouse_knows(value)) {
-        mouse_send(k, ACK);
-        mouse_command(k, value);
-    } else {
-        mouse_send(k, RESEND);
+    if (k->config.mouse) {
+        ps2_mouse_write(&k->mouse, value);
+    } else { /* nobody answers */
+        put(k, PS2_RESEND, STATUS_AUX | STATUS_TIMEOUT);
     }
     refill(k);
 }
@@ -381,10 +199,10 @@ static void controller_data(struct i8042 *k, u8 command, u8 value)
         write_output_port(k, value);
         break;
     case 0xd2:
-        put(k, FROM_CONTROLLER, value, 0);
+        put(k, value, 0);
         break;
     case 0xd3:
-        put(k, FROM_CONTROLLER, value, STATUS_AUX);
+        put(k, value, STATUS_AUX);
         break;
     case 0xd4:
         mouse_write(k, value);
@@ -514,9 +332,7 @@ static void reset(struct device *device)
     struct i8042 *k = from_device(device);
     unsigned i;
 
-    for (i = 0; i < SOURCES; i++) {
-        k->queues[i] = (struct queue){0};
-    }
+    k->answer_count = 0;
     for (i = 0; i < ARRAY_SIZE(k->ram); i++) {
         k->ram[i] = 0;
     }
@@ -526,8 +342,9 @@ static void reset(struct device *device)
     k->command = 0;
     k->last_was_command = true;
     k->data = k->data_flags = 0;
-    keyboard_defaults(k);
-    mouse_defaults(k);
+    k->break_bit = 0;
+    ps2_keyboard_reset(&k->keyboard);
+    ps2_mouse_reset(&k->mouse);
     drive_lines(k);
 }
 
@@ -537,6 +354,18 @@ static void destroy(struct device *device)
 
     device_remove_regions(&k->slot, regions, ARRAY_SIZE(regions));
     free(k);
+}
+
+bool i8042_key(struct device *device, u16 key, bool down)
+{
+    struct i8042 *k = from_device(device);
+
+    if (k->keyboard.codes.count) {
+        return false;
+    }
+    ps2_keyboard_key(&k->keyboard, key, down);
+    refill(k);
+    return true;
 }
 
 int i8042_create(const struct slot *slot, const struct i8042_config *config, struct device **device)
@@ -549,9 +378,7 @@ int i8042_create(const struct slot *slot, const struct i8042_config *config, str
     }
     k->device = (struct device){.name = "i8042", .reset = reset, .destroy = destroy};
     k->slot = *slot;
-    k->irqs[0] = config->keyboard;
-    k->irqs[1] = config->aux;
-    k->has_mouse = config->mouse;
+    k->config = *config;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), k);
     if (error) {
         free(k);

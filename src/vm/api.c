@@ -171,6 +171,10 @@ static int make(struct ringer *m)
     if (error < 0) {
         return error;
     }
+    m->keyboard = keyboard_create(m);
+    if (!m->keyboard) {
+        return machine_fail(m, -ENOMEM, "out of memory");
+    }
     error = pc_create(m);
     if (error < 0) {
         return machine_fail(m, error, "cannot make the devices: %s", strerror(-error));
@@ -216,6 +220,7 @@ void ringer_destroy(struct ringer *m)
     if (m->vm) {
         pc_destroy(m);
     }
+    keyboard_destroy(m->keyboard);
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
         serial_destroy(m->serials[i]);
     }

@@ -16,6 +16,7 @@
 #include "bus/region.h"
 #include "host/process.h"
 #include "vm/arena.h"
+#include "vm/keyboard.h"
 #include "vm/pc.h"
 #include "vm/serial.h"
 #include "vm/watch.h"
@@ -65,6 +66,7 @@ struct ringer {
     struct a20_gate a20;
     struct slot slot;
     struct pc pc;
+    struct keyboard *keyboard;
     struct serial *serials[RINGER_SERIAL_PORTS], *debug_console;
     void (*serial_ready[RINGER_SERIAL_PORTS])(void *context);
     void *serial_ready_context[RINGER_SERIAL_PORTS];

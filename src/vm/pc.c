@@ -143,6 +143,8 @@ static int make_i8042(struct ringer *m, const struct slot *slot, struct device *
     const struct i8042_config config = {
         .keyboard = isa_line(m, IRQ_KEYBOARD),
         .aux = isa_line(m, IRQ_AUX),
+        .keyboard_ready = keyboard_ready,
+        .context = m,
     };
     return i8042_create(slot, &config, device);
 }

@@ -41,7 +41,7 @@ struct board {
     struct interrupt_fabric fabric;
     struct device *devices[DEVICES];
     unsigned count;
-    struct device *pic, *ioapic, *uart, *acpi;
+    struct device *pic, *ioapic, *uart, *acpi, *keyboard;
     const u8 *waiting; /* what the serial port has not taken yet */
     size_t waiting_count;
 };
@@ -166,7 +166,7 @@ static void add_others(struct board *b)
     }
     b->uart = keep(b, uart16550_create(&b->slot, &com1, &d), d);
     keep(b, uart16550_create(&b->slot, &com2, &d), d);
-    keep(b, i8042_create(&b->slot, &kbd, &d), d);
+    b->keyboard = keep(b, i8042_create(&b->slot, &kbd, &d), d);
     keep(b, reset_create(&b->slot, &d), d);
     keep(b, fw_cfg_create(&b->slot, &fw, &d), d);
     if (fw_cfg_add_file(d, "etc/e820", "0123456789", 10)) {
@@ -313,8 +313,12 @@ static void step(struct board *b, struct input *in)
         ioapic_eoi(b->ioapic, (u8)take(in, 1));
         break;
     case 14:
-        acpi_pm_press_power(b->acpi);
-        uart16550_break(b->uart);
+        if (op >> 4) {
+            i8042_key(b->keyboard, (u16)take(in, 2), op >> 7);
+        } else {
+            acpi_pm_press_power(b->acpi);
+            uart16550_break(b->uart);
+        }
         break;
     default:
         count = (unsigned)take(in, 1) % b->count;

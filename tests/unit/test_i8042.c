@@ -15,15 +15,27 @@
 struct world {
     struct fake_slot f;
     struct device *k;
+    unsigned ready;
 };
+
+static void ready(void *context)
+{
+    struct world *w = context;
+
+    w->ready++;
+}
 
 static void init(struct world *w, bool mouse)
 {
     struct i8042_config config;
 
     fake_slot_init(&w->f);
-    config = (struct i8042_config){
-        .keyboard = fake_irq(&w->f, IRQ1), .aux = fake_irq(&w->f, IRQ12), .mouse = mouse};
+    w->ready = 0;
+    config = (struct i8042_config){.keyboard = fake_irq(&w->f, IRQ1),
+                                   .aux = fake_irq(&w->f, IRQ12),
+                                   .mouse = mouse,
+                                   .keyboard_ready = ready,
+                                   .context = w};
     assert_int_equal(i8042_create(&w->f.slot, &config, &w->k), 0);
 }
 
@@ -382,6 +394,153 @@ static void a_guest_that_never_reads(void **state)
     done(&w);
 }
 
+/* ------------------------------------------------------------------ typing */
+
+/* A key goes down and up; what the guest reads is compared. */
+static void strike(struct world *w, u16 key, const u8 *expected, unsigned count)
+{
+    unsigned i = 0;
+
+    for (unsigned up = 0; up < 2; up++) {
+        assert_true(i8042_key(w->k, key, !up));
+        while (status(w) & 1) {
+            assert_true(i < count);
+            assert_int_equal(next(w, false), expected[i++]);
+        }
+    }
+    assert_int_equal(i, count);
+}
+
+#define STRIKE(w, key, ...) \
+    strike(w, key, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+
+/* As firmware leaves it: the keyboard sends set 2, and the controller makes set 1 of it. */
+static void typing_translated(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, false);
+    for (u8 key = 1; key <= 0x58; key++) {
+        STRIKE(&w, key, key, key | 0x80);
+        if (key != 0x37) {
+            STRIKE(&w, 0xe000 | key, 0xe0, key, 0xe0, key | 0x80);
+        }
+    }
+    STRIKE(&w, 0xe037, 0xe0, 0x2a, 0xe0, 0x37, 0xe0, 0xb7, 0xe0, 0xaa);
+    STRIKE(&w, 0xe11d, 0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5);
+    done(&w);
+}
+
+static void no_translation(struct world *w)
+{
+    command(w, 0x60);
+    outb(&w->f, 0x60, 0x05);
+}
+
+static void typing_in_set_2(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, false);
+    no_translation(&w);
+    STRIKE(&w, 0x1e, 0x1c, 0xf0, 0x1c);               /* A */
+    STRIKE(&w, 0x1c, 0x5a, 0xf0, 0x5a);               /* Enter */
+    STRIKE(&w, 0x41, 0x83, 0xf0, 0x83);               /* F7 */
+    STRIKE(&w, 0x3b, 0x05, 0xf0, 0x05);               /* F1 */
+    STRIKE(&w, 0xe048, 0xe0, 0x75, 0xe0, 0xf0, 0x75); /* up */
+    STRIKE(&w, 0xe038, 0xe0, 0x11, 0xe0, 0xf0, 0x11); /* right Alt */
+    STRIKE(&w, 0xe037, 0xe0, 0x12, 0xe0, 0x7c, 0xe0, 0xf0, 0x7c, 0xe0, 0xf0, 0x12);
+    STRIKE(&w, 0xe11d, 0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77);
+    done(&w);
+}
+
+static void typing_in_set_1(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, false);
+    no_translation(&w);
+    outb(&w.f, 0x60, 0xf0);
+    outb(&w.f, 0x60, 0x01);
+    next(&w, false);
+    next(&w, false);
+    STRIKE(&w, 0x1e, 0x1e, 0x9e);
+    STRIKE(&w, 0xe048, 0xe0, 0x48, 0xe0, 0xc8);
+    outb(&w.f, 0x60, 0xf6); /* defaults: set 2 again */
+    next(&w, false);
+    STRIKE(&w, 0x1e, 0x1c, 0xf0, 0x1c);
+    done(&w);
+}
+
+/* One key after the other, each byte an interrupt. */
+static void typing_ahead(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, false);
+    assert_true(i8042_key(w.k, 0xe048, true));
+    assert_int_equal(w.f.rises[IRQ1], 1);
+    assert_false(i8042_key(w.k, 0x1e, true)); /* half of the code is still in the keyboard */
+    assert_int_equal(w.ready, 0);
+    assert_int_equal(next(&w, false), 0xe0);
+    assert_int_equal(w.f.rises[IRQ1], 2);
+    assert_int_equal(w.ready, 1);
+    assert_true(i8042_key(w.k, 0x1e, true)); /* while the other half waits to be read */
+    assert_int_equal(next(&w, false), 0x48);
+    assert_int_equal(next(&w, false), 0x1e);
+    assert_int_equal(w.f.rises[IRQ1], 3);
+    nothing_more(&w);
+    done(&w);
+}
+
+static void typing_while_off(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, false);
+    outb(&w.f, 0x60, 0xf5); /* no scanning: the key is lost */
+    assert_int_equal(next(&w, false), 0xfa);
+    assert_true(i8042_key(w.k, 0x1e, true));
+    nothing_more(&w);
+    outb(&w.f, 0x60, 0xf4);
+    assert_int_equal(next(&w, false), 0xfa);
+    nothing_more(&w);
+    command(&w, 0xad); /* the clock is held: it waits in the keyboard */
+    assert_true(i8042_key(w.k, 0x1e, true));
+    nothing_more(&w);
+    command(&w, 0x20);
+    assert_int_equal(next(&w, false) & 0x10, 0x10);
+    command(&w, 0xae);
+    assert_int_equal(next(&w, false), 0x1e);
+    done(&w);
+}
+
+/* An answer overtakes what has been typed. */
+static void answers_go_first(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, false);
+    command(&w, 0xad);
+    i8042_key(w.k, 0x1e, true);
+    outb(&w.f, 0x60, 0xed); /* also turns the clock on */
+    assert_int_equal(next(&w, false), 0xfa);
+    assert_int_equal(next(&w, false), 0x1e);
+    i8042_key(w.k, 0xe048, true);
+    outb(&w.f, 0x60, 0xff); /* the rest of the code is dropped */
+    assert_int_equal(next(&w, false), 0xe0);
+    assert_int_equal(next(&w, false), 0xfa);
+    assert_int_equal(next(&w, false), 0xaa);
+    nothing_more(&w);
+    done(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +556,12 @@ int main(void)
         cmocka_unit_test(no_mouse),
         cmocka_unit_test(a20_and_reset),
         cmocka_unit_test(a_guest_that_never_reads),
+        cmocka_unit_test(typing_translated),
+        cmocka_unit_test(typing_in_set_2),
+        cmocka_unit_test(typing_in_set_1),
+        cmocka_unit_test(typing_ahead),
+        cmocka_unit_test(typing_while_off),
+        cmocka_unit_test(answers_go_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

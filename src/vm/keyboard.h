@@ -1,0 +1,23 @@
+/*
+ * keyboard.h - what is typed on the PS/2 keyboard, on its way to the guest.
+ *
+ * A keyboard sends one key after the other, and only as fast as fingers move: a guest that empties
+ * the controller, as Linux does when it looks for one, must come to an end.  So keys wait here, and
+ * the next one goes to the device a millisecond of the machine's time after the guest has read the
+ * last.
+ */
+#ifndef VM_KEYBOARD_H
+#define VM_KEYBOARD_H
+
+#include <ringer/ringer.h>
+
+struct keyboard;
+
+/* NULL without memory. */
+struct keyboard *keyboard_create(struct ringer *machine);
+void keyboard_destroy(struct keyboard *keyboard);
+
+/* For the i8042: the guest has read what it was given.  The context is the struct ringer. */
+void keyboard_ready(void *context);
+
+#endif
