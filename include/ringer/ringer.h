@@ -200,6 +200,7 @@ struct ringer_registers {
     struct ringer_segment segment[RINGER_SEGMENTS];
     struct ringer_table gdtr, idtr;
     uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0;
+    uint64_t kernel_gs_base; /* what SWAPGS brings in */
     uint64_t dr[8];
     uint64_t instructions; /* executed so far by this vCPU; not settable */
     bool halted;           /* not settable */
@@ -211,6 +212,20 @@ RINGER_API int ringer_get_registers(struct ringer *machine, unsigned cpu,
 RINGER_API int ringer_set_registers(struct ringer *machine, unsigned cpu,
                                     const struct ringer_registers *registers);
 
+struct ringer_fpu { /* x87, SSE and AVX */
+    uint16_t control, status;
+    uint16_t tag; /* two bits for each physical register, 3: empty */
+    uint16_t opcode, instruction_selector, data_selector;
+    uint64_t instruction_pointer, data_pointer;
+    uint8_t st[8][10]; /* ST(0) first */
+    uint32_t mxcsr;
+    uint8_t ymm[16][32]; /* their lower halves are XMM */
+};
+
+/* The same for these.  Bits that cannot be set stay clear. */
+RINGER_API int ringer_get_fpu(struct ringer *machine, unsigned cpu, struct ringer_fpu *fpu);
+RINGER_API int ringer_set_fpu(struct ringer *machine, unsigned cpu, const struct ringer_fpu *fpu);
+
 /* Guest-physical memory.  -EFAULT, and nothing copied, unless all of it is RAM. */
 RINGER_API int ringer_read_memory(struct ringer *machine, uint64_t gpa, void *buffer, size_t size);
 RINGER_API int ringer_write_memory(struct ringer *machine, uint64_t gpa, const void *buffer,
@@ -220,6 +235,63 @@ RINGER_API int ringer_write_memory(struct ringer *machine, uint64_t gpa, const v
  * page is not mapped to RAM. */
 RINGER_API int ringer_read_virtual(struct ringer *machine, unsigned cpu, uint64_t gva, void *buffer,
                                    size_t size);
+
+/* The same for writing, also where the page is read-only.  Nothing is written on failure. */
+RINGER_API int ringer_write_virtual(struct ringer *machine, unsigned cpu, uint64_t gva,
+                                    const void *buffer, size_t size);
+
+/* ------------------------------------------------------------------ debugging */
+
+/* What a breakpoint waits for.  EXECUTE stops before the instruction at an address, the others
+ * after an access that meets a range.  Addresses are linear.  The guest's memory and its own debug
+ * registers stay as they are: it does not see any of this. */
+enum ringer_break {
+    RINGER_BREAK_EXECUTE,
+    RINGER_BREAK_WRITE,
+    RINGER_BREAK_READ,
+    RINGER_BREAK_ACCESS,
+};
+
+struct ringer_stop {
+    enum {
+        RINGER_STOP_STEP,  /* of ringer_go() */
+        RINGER_STOP_BREAK, /* kind says of which, address where */
+    } reason;
+    unsigned cpu;
+    enum ringer_break kind;
+    uint64_t address; /* of the instruction, or in a watched range */
+};
+
+/* Calls stopped(context, ...) from ringer_run() when a CPU has come to a stop.  The machine is
+ * paused then; ringer_go() or ringer_resume() lets it go on, from this callback or from another. */
+RINGER_API void ringer_on_stop(struct ringer *machine,
+                               void (*stopped)(void *context, const struct ringer_stop *stop),
+                               void *context);
+
+/* Set and clear breakpoints, for all CPUs.  The guest must be stopped or paused.  size is that of
+ * the range to watch.  -EEXIST, -ENOENT, or -ENOSPC after thousands of them (of ranges: hundreds).
+ * While there is one every instruction is interpreted, whatever the engine. */
+RINGER_API int ringer_set_breakpoint(struct ringer *machine, enum ringer_break kind, uint64_t gva,
+                                     uint64_t size);
+RINGER_API int ringer_clear_breakpoint(struct ringer *machine, enum ringer_break kind, uint64_t gva,
+                                       uint64_t size);
+
+enum ringer_move {
+    RINGER_RUN,
+    RINGER_STAY, /* held, while others run */
+    RINGER_STEP, /* stop after one instruction, or at the first one of a handler */
+};
+
+struct ringer_order {
+    enum ringer_move move;
+    uint64_t step_start, step_end; /* go on stepping while in [step_start, step_end) */
+};
+
+/* Lets a paused guest go, each of its CPUs (there must be `count`) by an order of its own.  While a
+ * CPU steps interrupts are held off from it, except in virtual time; a repeated string instruction
+ * is one step.  A breakpoint that has been told is not told again before an instruction has been
+ * executed, unless registers have been set. */
+RINGER_API int ringer_go(struct ringer *machine, const struct ringer_order *orders, unsigned count);
 
 /* ------------------------------------------------------------------ looking inside */
 

@@ -5,7 +5,7 @@
  * (or dead).  Functions on it are in this folder, a file for each chapter of the manual:
  *
  *      reset.c segment.c transfer.c task.c exception.c syscall.c control.c debug.c
- *      msr.c cpuid.c clock.c kvm.c lapic.c fpu.c
+ *      debugger.c msr.c cpuid.c clock.c kvm.c lapic.c fpu.c
  *
  * Three outcomes never mix.  A function that can meet a guest exception returns bool: false means
  * that cpu->fault holds it, and that nothing architectural has changed unless the manual says so.
@@ -18,6 +18,7 @@
 #include "bus/interrupt.h"
 #include "bus/port.h"
 #include "cpu/cpuid.h"
+#include "cpu/debugger.h"
 #include "cpu/lapic.h"
 #include "isa/control.h"
 #include "isa/insn.h"
@@ -183,6 +184,7 @@ struct cpu {
     u64 icount; /* instructions retired since reset, exact whenever an executor is not running;
                  * the virtual time of --icount is derived from it: clock.h */
 
+    struct debugger debugger;
     struct lapic lapic;
     struct cpuid_host host_cpuid;
     struct fpu fpu;

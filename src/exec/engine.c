@@ -48,23 +48,35 @@ static void wake(struct cpu *cpu)
     }
 }
 
-/* Deliver at most one NMI or interrupt, if one may be taken now. */
-static void take_interrupt(struct cpu *cpu)
+/* A debugger that steps wants to see the next instruction, not the timer's handler.  In virtual
+ * time it gets what comes: there the guest must not do anything else because it is looked at. */
+static bool holds_interrupts_off(const struct cpu *cpu)
 {
-    if (cpu->interrupt_shadow || cpu->fault.pending || cpu->activity > ACTIVITY_HALTED) {
-        return;
+    return cpu->debugger.stepping && !cpu->clock->icount && cpu->activity == ACTIVITY_RUNNING;
+}
+
+/* Deliver at most one NMI or interrupt, if one may be taken now.  Whether there was one. */
+static bool take_interrupt(struct cpu *cpu)
+{
+    if (cpu->interrupt_shadow || cpu->fault.pending || cpu->activity > ACTIVITY_HALTED ||
+        holds_interrupts_off(cpu)) {
+        return false;
     }
     if (cpu->nmi_pending && !cpu->nmi_blocked) {
         wake(cpu);
         cpu->nmi_pending = false;
         cpu_deliver_event(cpu, VECTOR_NMI, EVENT_NMI);
-    } else if ((cpu->rflags & RFLAGS_IF) && lapic_interrupt_pending(cpu)) {
+        return true;
+    }
+    if ((cpu->rflags & RFLAGS_IF) && lapic_interrupt_pending(cpu)) {
         int vector = lapic_acknowledge(cpu);
         if (vector >= 0) {
             wake(cpu);
             cpu_deliver_event(cpu, (u8)vector, EVENT_EXTERNAL);
+            return true;
         }
     }
+    return false;
 }
 
 /* The instruction count at which something is due by the clock of --icount. */
@@ -78,20 +90,47 @@ static u64 next_deadline(const struct cpu *cpu, u64 limit)
     return limit;
 }
 
+/* Deliver what is pending before the next instruction. */
+static void deliver(struct cpu *cpu)
+{
+    bool delivered = cpu->fault.pending;
+
+    if (cpu->fault.pending) {
+        cpu_deliver_fault(cpu);
+        cpu->icount += cpu->fault.pending; /* time passes, so that the board gets its turn */
+    }
+    delivered |= take_interrupt(cpu);
+    if (delivered && cpu->debugger.looks) {
+        debugger_after(cpu, true);
+    }
+}
+
+/* A debugger that looks at every instruction has them all interpreted. */
+static void execute(struct cpu *cpu, const struct engine *engine, u64 limit)
+{
+    if (cpu->debugger.looks) {
+        interpret_execute(cpu, limit);
+    } else {
+        engine->execute(cpu, limit);
+    }
+}
+
 static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit)
 {
     for (;;) {
         u64 stop_at = next_deadline(cpu, limit);
+        if (cpu->debugger.stop) {
+            return EXIT_DEBUGGER;
+        }
         if (atomic_load(&cpu->inbox->attention) || stop_at <= cpu->icount) {
             if (lapic_poll(cpu) & INBOX_PAUSE) {
                 return EXIT_PAUSED;
             }
         }
-        if (cpu->fault.pending) {
-            cpu_deliver_fault(cpu);
-            cpu->icount += cpu->fault.pending; /* time passes, so that the board gets its turn */
+        deliver(cpu);
+        if (cpu->debugger.stop) {
+            return EXIT_DEBUGGER;
         }
-        take_interrupt(cpu);
         if (cpu->activity == ACTIVITY_SHUTDOWN) {
             return EXIT_SHUTDOWN;
         }
@@ -102,7 +141,7 @@ static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit
             return EXIT_LIMIT;
         }
         if (!cpu->fault.pending) {
-            engine->execute(cpu, next_deadline(cpu, limit));
+            execute(cpu, engine, next_deadline(cpu, limit));
         }
     }
 }

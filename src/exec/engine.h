@@ -13,6 +13,7 @@ enum cpu_exit {
     EXIT_HALTED,   /* nothing to do until attention: HLT, waiting for SIPI */
     EXIT_SHUTDOWN, /* triple fault */
     EXIT_LIMIT,    /* cpu->icount has reached the limit given */
+    EXIT_DEBUGGER, /* cpu->debugger.stop says why */
 };
 
 struct engine {

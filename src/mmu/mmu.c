@@ -72,6 +72,37 @@ static bool translate(struct mmu *mmu, gva_t gva, unsigned access, struct walk *
     return false;
 }
 
+/* ------------------------------------------------------------------ what a debugger watches */
+
+/* Modulo 2^64: neither range may wrap in itself, or it would meet everything. */
+static bool meets(const struct mmu_watch *w, gva_t gva, u64 size)
+{
+    return gva - w->start < w->size || w->start - gva < size;
+}
+
+static bool is_watched_page(const struct mmu *mmu, gva_t gva)
+{
+    for (u32 i = 0; i < mmu->watches->count; i++) {
+        if (meets(&mmu->watches->watch[i], gva & PAGE_MASK, PAGE_SIZE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void look_for_watch(struct mmu *mmu, gva_t gva, unsigned size, bool is_write)
+{
+    for (u32 i = 0; i < mmu->watches->count && !mmu->watch_hit; i++) {
+        const struct mmu_watch *w = &mmu->watches->watch[i];
+        if ((is_write ? w->writes : w->reads) && meets(w, gva, size)) {
+            mmu->watch_hit = i + 1;
+            mmu->watch_gva = gva - w->start < w->size ? gva : w->start;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ filling the TLB */
+
 /* The set that holds entries made by accesses with these bits. */
 static enum tlb_set set_of_access(unsigned access)
 {
@@ -96,6 +127,9 @@ static void fill(struct mmu *mmu, gva_t gva, unsigned access, const struct walk 
         e->fetch_tag = tag;
         return;
     }
+    if (unlikely(mmu->watches) && is_watched_page(mmu, gva)) {
+        return; /* each access has to be looked at */
+    }
     e->read_tag = tag;
     if (walk->writable && !mem_has_code(mmu->mem, walk->gpa)) {
         e->write_tag = tag;
@@ -119,6 +153,9 @@ void *mmu_host(struct mmu *mmu, gva_t gva, unsigned size, unsigned access, bool 
         return NULL;
     }
     fill(mmu, gva, access, &walk, hva);
+    if (unlikely(mmu->watches) && !(access & ACCESS_FETCH) && is_watched_page(mmu, gva)) {
+        return NULL;
+    }
     return (access & ACCESS_WRITE) && mem_has_code(mmu->mem, walk.gpa) ? NULL : hva;
 }
 
@@ -251,6 +288,9 @@ bool mmu_read(struct mmu *mmu, gva_t gva, void *buffer, unsigned size, unsigned 
     if (!translate_span(mmu, gva, size, access, &span)) {
         return false;
     }
+    if (unlikely(mmu->watches)) {
+        look_for_watch(mmu, gva_cut(mmu, gva), size, false);
+    }
     read_piece(mmu, span.gpa[0], buffer, span.split);
     if (span.split < size) {
         read_piece(mmu, span.gpa[1], (u8 *)buffer + span.split, size - span.split);
@@ -264,6 +304,9 @@ bool mmu_write(struct mmu *mmu, gva_t gva, const void *buffer, unsigned size, un
 
     if (!translate_span(mmu, gva, size, access | ACCESS_WRITE, &span)) {
         return false;
+    }
+    if (unlikely(mmu->watches)) {
+        look_for_watch(mmu, gva_cut(mmu, gva), size, true);
     }
     write_piece(mmu, span.gpa[0], buffer, span.split);
     if (span.split < size) {
@@ -308,6 +351,9 @@ bool mmu_write_expected(struct mmu *mmu, gva_t gva, u64 expected, u64 value, uns
         return mmu_write(mmu, gva, &value, size, access);
     }
     *stored = exchange_expected(hva, expected, value, size);
+    if (*stored && unlikely(mmu->watches)) {
+        look_for_watch(mmu, gva_cut(mmu, gva), size, true);
+    }
     if (*stored && mem_has_code(mmu->mem, span.gpa[0])) {
         mmu->ops->code_written(mmu->context, span.gpa[0], size);
     }

@@ -30,6 +30,19 @@ struct tlb_entry {
     u64 addend;                         /* hva - gva */
 };
 
+/* What a debugger watches (cpu/debugger.h).  An access that meets one is noted in watch_hit, also
+ * one that the CPU makes by itself: to its tables, or when it pushes an exception's frame. */
+#define MMU_WATCHES 256u
+
+struct mmu_watches {
+    u32 count;
+    struct mmu_watch {
+        gva_t start;
+        u64 size;
+        bool reads, writes;
+    } watch[MMU_WATCHES];
+};
+
 struct mmu;
 
 /* What the MMU asks of the CPU around it. */
@@ -51,6 +64,9 @@ struct mmu {
         gva_t gva;
         u32 error;
     } fault;
+    const struct mmu_watches *watches; /* NULL: none */
+    u32 watch_hit;                     /* index + 1 of the first one met since it was 0 */
+    gva_t watch_gva;                   /* where that was */
     u64 tlb_misses;
     u64 epoch; /* raised by every flush */
     struct tlb_entry sets[TLB_SETS][TLB_ENTRIES];

@@ -10,6 +10,7 @@
 #include "exec/engine.h"
 #include "host/tsc.h"
 #include "vm/board.h"
+#include "vm/debug.h"
 #include "vm/machine.h"
 #include "vm/trace.h"
 #include "vm/vcpus.h"
@@ -310,7 +311,7 @@ int ringer_pause(struct ringer *m)
 int ringer_resume(struct ringer *m)
 {
     m->paused = false;
-    if (m->running && !m->ended) {
+    if (m->running && !m->ended && !debug_is_pending(m)) {
         release_all(m);
     }
     return 0;

@@ -32,6 +32,7 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
 {
     u64 size = 0, exec_bytes = bits_align_up(exec_size(), PAGE_SIZE);
     u64 vm_at = reserve(&size, 1, sizeof(struct vm));
+    u64 debugger = reserve(&size, 1, sizeof(struct debugger_list));
     u64 inboxes = reserve(&size, cpu_count, sizeof(struct interrupt_inbox));
     u64 rings = reserve(&size, cpu_count, sizeof(struct ring));
     u64 controls = reserve(&size, cpu_count, sizeof(struct vcpu_control));
@@ -68,6 +69,7 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
         .arena_bytes = size,
         .ram_bytes = ram_bytes,
         .cpu_count = cpu_count,
+        .debugger = (struct debugger_list *)(base + debugger),
         .inboxes = (struct interrupt_inbox *)(base + inboxes),
         .rings = (struct ring *)(base + rings),
         .controls = (struct vcpu_control *)(base + controls),

@@ -20,6 +20,7 @@
 #include "dev/ioapic.h"
 #include "host/futex.h"
 #include "host/tsc.h"
+#include "vm/debug.h"
 #include "vm/machine.h"
 #include "vm/sync.h"
 #include "vm/trace.h"
@@ -256,6 +257,7 @@ void board_run(struct ringer *m)
         if (m->ended || m->counted) {
             break;
         }
+        debug_serve(m);
         if (m->sync.pending) {
             sync_serve(m);
         }

@@ -108,6 +108,7 @@ static void cpu_init(struct vcpu_process *p)
     cpu->cpu_count = p->vm->cpu_count;
     cpu->inbox = p->inbox;
     cpu->clock = &p->vm->clock;
+    cpu->debugger.list = p->vm->debugger;
     mmu_init(&cpu->mmu, &p->vm->mem, &cpu_mmu_ops, cpu);
     cpu->ops.arm_timer = vcpu_arm_timer;
     cpu->ops.context = p;
@@ -147,6 +148,7 @@ static void hold(struct vcpu_process *p, enum vcpu_state state)
         }
         vcpu_futex_wait(&p->control->order, order);
     }
+    debugger_update(p->cpu);
     if (atomic_exchange(&p->control->flush, 0)) {
         exec_flush(p->cpu);
         mmu_flush(&p->cpu->mmu);
@@ -206,7 +208,7 @@ static u64 run_due(struct vcpu_process *p)
 
 static void trace_exit(struct vcpu_process *p, enum cpu_exit exit)
 {
-    static const char *const names[] = {"paused", "halted", "shutdown", "limit"};
+    static const char *const names[] = {"paused", "halted", "shutdown", "limit", "debugger"};
     char line[64];
 
     if (p->vm->trace_kinds & TRACE_EXITS) {
@@ -259,6 +261,9 @@ static _Noreturn void run(void)
             break;
         case EXIT_SHUTDOWN:
             hold(p, VCPU_SHUTDOWN);
+            break;
+        case EXIT_DEBUGGER:
+            hold(p, VCPU_STOPPED);
             break;
         case EXIT_LIMIT:
             check_count(p);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cpu/fpu.h"
 #include "isa/insn.h"
 #include "vm/machine.h"
 
@@ -47,6 +48,7 @@ int ringer_get_registers(struct ringer *m, unsigned index, struct ringer_registe
         .cr8 = lapic_get_cr8(cpu),
         .efer = cpu->mmu.paging.efer,
         .xcr0 = cpu->xcr0,
+        .kernel_gs_base = cpu->msr.kernel_gs_base,
         .instructions = cpu->icount,
         .halted = cpu->activity != ACTIVITY_RUNNING,
     };
@@ -97,16 +99,115 @@ int ringer_set_registers(struct ringer *m, unsigned index, const struct ringer_r
     cpu->rip = r->rip;
     cpu->cr2 = r->cr2;
     cpu->xcr0 = r->xcr0;
+    cpu->msr.kernel_gs_base = r->kernel_gs_base;
     cpu->mmu.paging.cr0 = r->cr0;
     cpu->mmu.paging.cr3 = r->cr3;
     cpu->mmu.paging.cr4 = r->cr4;
     cpu->mmu.paging.efer = r->efer;
     cpu->cpl = privilege(r);
     cpu->fault.pending = false;
+    cpu->debugger.passed = 0;
     lapic_set_cr8(cpu, (u8)r->cr8);
     cpu_set_rflags(cpu, (u32)r->rflags);
     cpu_update_mode(cpu);
     atomic_store(&m->vm->controls[index].flush, 1);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ x87, SSE, AVX */
+
+/* What FNSTENV says of the physical register that holds these ten bytes. */
+static u16 tag_of(const u8 *st)
+{
+    u64 fraction;
+    u16 exponent;
+
+    memcpy(&fraction, st, 8);
+    memcpy(&exponent, st + 8, 2);
+    exponent &= 0x7fff;
+    if (exponent == 0 && fraction == 0) {
+        return 1; /* zero */
+    }
+    return exponent == 0x7fff || !(fraction >> 63) ? 2 : 0; /* special, or valid */
+}
+
+static u16 full_tags(const struct fpu_area *area)
+{
+    unsigned top = area->fsw >> 11 & 7, tags = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        bool used = area->ftw >> i & 1;
+        tags |= (unsigned)(used ? tag_of(area->st[(i - top) & 7]) : 3) << (2 * i);
+    }
+    return (u16)tags;
+}
+
+static u8 short_tags(u16 tags)
+{
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        used |= (unsigned)((tags >> (2 * i) & 3) != 3) << i;
+    }
+    return (u8)used;
+}
+
+int ringer_get_fpu(struct ringer *m, unsigned index, struct ringer_fpu *fpu)
+{
+    int error = 0;
+    const struct cpu *cpu = held_cpu(m, index, &error);
+
+    if (!cpu) {
+        return error;
+    }
+    const struct fpu_area *area = (const struct fpu_area *)cpu->fpu.state;
+    *fpu = (struct ringer_fpu){
+        .control = area->fcw,
+        .status = area->fsw,
+        .tag = full_tags(area),
+        .opcode = cpu->fpu.last_opcode,
+        .instruction_selector = cpu->fpu.last_cs,
+        .data_selector = cpu->fpu.last_ds,
+        .instruction_pointer = cpu->fpu.last_ip,
+        .data_pointer = cpu->fpu.last_dp,
+        .mxcsr = area->mxcsr,
+    };
+    for (unsigned i = 0; i < 8; i++) {
+        memcpy(fpu->st[i], area->st[i], sizeof(fpu->st[i]));
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(fpu->ymm[i], area->xmm[i], 16);
+        memcpy(fpu->ymm[i] + 16, area->ymm_high[i], 16);
+    }
+    return 0;
+}
+
+int ringer_set_fpu(struct ringer *m, unsigned index, const struct ringer_fpu *fpu)
+{
+    int error = 0;
+    struct cpu *cpu = held_cpu(m, index, &error);
+
+    if (!cpu) {
+        return error;
+    }
+    struct fpu_area *area = (struct fpu_area *)cpu->fpu.state;
+    area->fcw = (fpu->control & 0x1f3f) | 0x40;
+    area->fsw = fpu_fsw_summary(fpu->status, area->fcw);
+    area->ftw = short_tags(fpu->tag);
+    area->mxcsr = fpu->mxcsr & ~MXCSR_RESERVED; /* XRSTOR takes no others */
+    area->xstate_bv |= FPU_COMPONENTS;
+    cpu->fpu.last_opcode = fpu->opcode & 0x7ff;
+    cpu->fpu.last_cs = fpu->instruction_selector;
+    cpu->fpu.last_ds = fpu->data_selector;
+    cpu->fpu.last_ip = fpu->instruction_pointer;
+    cpu->fpu.last_dp = fpu->data_pointer;
+    for (unsigned i = 0; i < 8; i++) {
+        memcpy(area->st[i], fpu->st[i], sizeof(fpu->st[i]));
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(area->xmm[i], fpu->ymm[i], 16);
+        memcpy(area->ymm_high[i], fpu->ymm[i] + 16, 16);
+    }
     return 0;
 }
 
@@ -119,14 +220,20 @@ int ringer_read_memory(struct ringer *m, uint64_t gpa, void *buffer, size_t size
                : machine_fail(m, -EFAULT, "no memory at %#lx", (unsigned long)gpa);
 }
 
+/* What has been written may have been code, or page tables. */
+static void flush_all(struct ringer *m)
+{
+    for (unsigned i = 0; i < m->vm->cpu_count; i++) {
+        atomic_store(&m->vm->controls[i].flush, 1);
+    }
+}
+
 int ringer_write_memory(struct ringer *m, uint64_t gpa, const void *buffer, size_t size)
 {
     if (!mem_write(&m->vm->mem, gpa, buffer, size)) {
         return machine_fail(m, -EFAULT, "no memory at %#lx", (unsigned long)gpa);
     }
-    for (unsigned i = 0; i < m->vm->cpu_count; i++) { /* it may have been code */
-        atomic_store(&m->vm->controls[i].flush, 1);
-    }
+    flush_all(m);
     return 0;
 }
 
@@ -165,6 +272,46 @@ int ringer_read_virtual(struct ringer *m, unsigned index, uint64_t gva, void *bu
     return peek(m, cpu, gva, buffer, size) == size
                ? 0
                : machine_fail(m, -EFAULT, "%#lx is not mapped to memory", (unsigned long)gva);
+}
+
+/* One pass over the pages of [gva, gva + size); the first only looks. */
+static bool poke(const struct ringer *m, const struct cpu *cpu, gva_t gva, const u8 *buffer,
+                 size_t size, bool write)
+{
+    for (size_t done = 0; done < size;) {
+        gva_t at = gva + done;
+        size_t piece = PAGE_SIZE - at % PAGE_SIZE;
+        struct walk walk;
+        u32 fault;
+        if (piece > size - done) {
+            piece = size - done;
+        }
+        if (!mmu_walk(&m->vm->mem, &cpu->mmu.paging, at, ACCESS_READ | ACCESS_AC | ACCESS_PEEK,
+                      &walk, &fault) ||
+            !mem_ptr(&m->vm->mem, walk.gpa) ||
+            (write && !mem_write(&m->vm->mem, walk.gpa, buffer + done, piece))) {
+            return false;
+        }
+        done += piece;
+    }
+    return true;
+}
+
+int ringer_write_virtual(struct ringer *m, unsigned index, uint64_t gva, const void *buffer,
+                         size_t size)
+{
+    int error = 0;
+    const struct cpu *cpu = held_cpu(m, index, &error);
+
+    if (!cpu) {
+        return error;
+    }
+    if (!poke(m, cpu, gva, buffer, size, false)) {
+        return machine_fail(m, -EFAULT, "%#lx is not mapped to memory", (unsigned long)gva);
+    }
+    poke(m, cpu, gva, buffer, size, true);
+    flush_all(m);
+    return 0;
 }
 
 /* ------------------------------------------------------------------ instructions */

@@ -27,6 +27,13 @@ struct vcpu { /* the board's side of a vCPU process */
     struct host_process process; /* pid 0: it has ended */
     uv_poll_t poll;              /* of its pidfd */
     bool polled;
+    bool stays; /* it is not to run with the others: ringer_go() */
+};
+
+struct machine_debug {
+    struct debugger_list list; /* what the one in the arena is to be */
+    void (*stopped)(void *context, const struct ringer_stop *stop);
+    void *context;
 };
 
 /* --icount: a SYNC message that waits for its answer. */
@@ -73,6 +80,7 @@ struct ringer {
 
     u64 now_ns; /* --icount: the time of the last message */
     struct sync sync;
+    struct machine_debug debug;
 
     bool loaded;  /* there is something to run */
     bool running; /* ringer_run() is on the stack */

@@ -106,8 +106,7 @@ static bool is_held(const struct ringer *m, unsigned index)
 {
     u32 state = atomic_load(&m->vm->controls[index].state);
 
-    return state == VCPU_HELD || state == VCPU_SHUTDOWN || state == VCPU_COUNTED ||
-           m->vcpus[index].process.pid <= 0;
+    return (state != VCPU_STARTING && state != VCPU_RUNNING) || m->vcpus[index].process.pid <= 0;
 }
 
 bool vcpus_are_held(const struct ringer *m)
@@ -124,7 +123,7 @@ void vcpus_run(struct ringer *m)
 {
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {
         struct vcpu_control *control = &m->vm->controls[i];
-        if (!vcpu_order_is_run(atomic_load(&control->order))) {
+        if (!m->vcpus[i].stays && !vcpu_order_is_run(atomic_load(&control->order))) {
             atomic_store(&control->state, VCPU_RUNNING);
             atomic_fetch_add(&control->order, 1);
             host_futex_wake(&control->order);
@@ -149,6 +148,10 @@ void vcpus_check_states(struct ringer *m)
         u32 state = atomic_load(&m->vm->controls[i].state);
         if (state == VCPU_SHUTDOWN) {
             machine_end(m, RINGER_EXIT_TRIPLE_FAULT, i, 0);
+        } else if (state == VCPU_STOPPED &&
+                   m->vm->cpus[i]
+                       .debugger.stop) { /* debug_serve() tells, once the others are held too */
+            vcpus_hold(m);
         }
         m->counted |= state == VCPU_COUNTED;
     }

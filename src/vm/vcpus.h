@@ -20,7 +20,8 @@ bool vcpus_are_held(const struct ringer *machine);
 /* Ends the machine with the report of a vCPU process that has ended, if there is one. */
 void vcpus_check_deaths(struct ringer *machine);
 
-/* One has gone into VCPU_SHUTDOWN: ends the machine.  Or into VCPU_COUNTED: notes it. */
+/* One has gone into VCPU_SHUTDOWN: ends the machine.  Or into VCPU_COUNTED: notes it.  Or into
+ * VCPU_STOPPED: holds the others. */
 void vcpus_check_states(struct ringer *machine);
 
 #endif

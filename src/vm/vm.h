@@ -45,6 +45,7 @@ enum vcpu_state {
     VCPU_RUNNING,
     VCPU_SHUTDOWN, /* the guest's triple fault; held */
     VCPU_COUNTED,  /* at vm's stop_at; held */
+    VCPU_STOPPED,  /* for the debugger: cpu->debugger.stop says why; held */
 };
 
 /* What a vCPU process leaves when it dies of a failure of its own. */
@@ -102,6 +103,8 @@ struct vm {
     struct ring_bell bell;         /* shared */
     _Atomic u64 board_deadline_ns; /* shared; --icount: the next event on the board */
     _Atomic u64 stop_at;           /* shared: the vCPU's icount at which it is to hold by itself */
+
+    struct debugger_list *debugger; /* written by the board, while the vCPUs are held */
 
     /* One each for every vCPU. */
     struct interrupt_inbox *inboxes;

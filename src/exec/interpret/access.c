@@ -47,11 +47,12 @@ static bool check_address(struct cpu *cpu, unsigned segment, gva_t gva, unsigned
     return true;
 }
 
-/* Under --icount a device must see the exact time: an instruction in a straight line that reaches
- * one leaves first, and is executed again alone. */
-static bool may_reach_device(struct cpu *cpu)
+/* Under --icount a device must see the exact time, and after an access that a debugger watches
+ * nothing may follow: an instruction in a straight line that reaches a device, or a page that is
+ * watched, leaves first, and is executed again alone. */
+static bool may_go_on(struct cpu *cpu)
 {
-    if (cpu->clock->icount && !cpu->exec->single) {
+    if ((cpu->clock->icount || cpu->mmu.watches) && !cpu->exec->single) {
         cpu->exec->want_single = true;
         return false;
     }
@@ -75,7 +76,7 @@ bool load_slow(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsign
         if (faulted) {
             return cpu_raise_page_fault(cpu);
         }
-        if (!may_reach_device(cpu)) {
+        if (!may_go_on(cpu)) {
             return false;
         }
     }
@@ -100,7 +101,7 @@ bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value,
         if (faulted) {
             return cpu_raise_page_fault(cpu);
         }
-        if (!may_reach_device(cpu)) {
+        if (!may_go_on(cpu)) {
             return false;
         }
     }
@@ -128,7 +129,7 @@ bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, voi
     if (unlikely(cpu->single_step_needed)) {
         *hva = NULL; /* store_slow() will look for watchpoints */
     }
-    return *hva || may_reach_device(cpu);
+    return *hva || may_go_on(cpu);
 }
 
 /* bounce[0] is what the handler changes, bounce[1] what was there. */

@@ -113,6 +113,18 @@ static void end_line(struct op *op, unsigned offset)
     *op = (struct op){.fn = op_end, .offset = (u16)offset};
 }
 
+/* Decode the instruction at offset in the page at hva into *op.  False: it cannot be in a line. */
+static bool build_op(struct cpu *cpu, const u8 *hva, unsigned offset, struct insn *insn,
+                     struct op *op)
+{
+    u8 bytes[INSN_MAX_LENGTH]; /* another vCPU may store there meanwhile */
+    unsigned room = PAGE_SIZE - offset < sizeof(bytes) ? PAGE_SIZE - offset : sizeof(bytes);
+
+    memcpy(bytes, hva + offset, room);
+    return insn_decode(insn, cpu->code_mode, bytes, room) == INSN_OK && /* and in this page */
+           prepare_op(cpu, insn, offset, op);
+}
+
 /* Decode from offset in the page at hva until the line ends, into the pool's next ops.  op_count is
  * 0 if not even the first instruction can be in a line. */
 static void build(struct cpu *cpu, struct line *line, const u8 *hva, unsigned offset)
@@ -123,20 +135,18 @@ static void build(struct cpu *cpu, struct line *line, const u8 *hva, unsigned of
     bool ended = false;
 
     line->start = (u16)offset;
-    while (!ended && count < LINE_OPS && offset < PAGE_SIZE) {
+    while (!ended && offset < PAGE_SIZE) {
+        unsigned looks = debugger_has_offset(cpu->debugger.list, offset);
         struct insn insn;
-        u8 bytes[INSN_MAX_LENGTH]; /* another vCPU may store there meanwhile */
-        unsigned room = PAGE_SIZE - offset < sizeof(bytes) ? PAGE_SIZE - offset : sizeof(bytes);
-        memcpy(bytes, hva + offset, room);
-        if (insn_decode(&insn, cpu->code_mode, bytes, room) != INSN_OK) {
-            break; /* undefined, or crosses the page */
-        }
-        if (!prepare_op(cpu, &insn, offset, &ops[count])) {
+        if (count + looks >= LINE_OPS || !build_op(cpu, hva, offset, &insn, &ops[count + looks])) {
             break;
+        }
+        if (looks) {
+            ops[count] = (struct op){.fn = op_look, .offset = (u16)offset};
         }
         ended = prepare_ends_line(&insn);
         offset += insn.length;
-        count++;
+        count += 1 + looks;
     }
     end_line(&ops[count], offset);
     line->ops = ops;

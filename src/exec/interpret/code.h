@@ -108,6 +108,9 @@ bool prepare_ends_line(const struct insn *insn);
 s64 op_stale(struct cpu *cpu, const struct op *op, s64 left); /* leaves before this op */
 s64 op_end(struct cpu *cpu, const struct op *op, s64 left); /* no instruction: goes on elsewhere */
 
+/* No instruction: stands before one that a debugger may want to stop at, and looks. */
+s64 op_look(struct cpu *cpu, const struct op *op, s64 left);
+
 /* ------------------------------------------------------------------ control flow inside handlers
  */
 

@@ -21,11 +21,20 @@ s64 op_end(struct cpu *cpu, const struct op *op, s64 left)
     return left;
 }
 
+s64 op_look(struct cpu *cpu, const struct op *op, s64 left)
+{
+    cpu->rip = op_rip(cpu, op);
+    if (debugger_stops_before(cpu, code_linear_rip(cpu), cpu->exec->limit - (u64)left)) {
+        return fault(cpu, op, left);
+    }
+    return op[1].fn(cpu, op + 1, left);
+}
+
 /* Must the next instruction be executed by itself? */
 static bool must_be_alone(const struct cpu *cpu, s64 left)
 {
-    return left <= LINE_OPS || cpu->single_step_needed || cpu->interrupt_shadow ||
-           cpu->exec->want_single || (cpu->rflags & RFLAGS_RF);
+    return left <= LINE_OPS || cpu->single_step_needed || cpu->debugger.stepping ||
+           cpu->interrupt_shadow || cpu->exec->want_single || (cpu->rflags & RFLAGS_RF);
 }
 
 /* Execute the instruction at cpu->rip and no other.  Returns whether it was completed. */
@@ -34,6 +43,9 @@ static bool execute_alone(struct cpu *cpu)
     struct exec *x = cpu->exec;
     bool debugging = cpu->single_step_needed, trap = cpu->rflags & RFLAGS_TF;
 
+    if (cpu->debugger.looks && debugger_stops_before(cpu, code_linear_rip(cpu), cpu->icount)) {
+        return false;
+    }
     if (debugging && !debug_check_fetch(cpu, code_linear_rip(cpu))) {
         return false;
     }
@@ -47,6 +59,9 @@ static bool execute_alone(struct cpu *cpu)
     x->single = true;
     bool completed = op->fn(cpu, op, 1) == 0;
     x->single = false;
+    if (cpu->debugger.looks) {
+        debugger_after(cpu, completed);
+    }
     if (completed && debugging) {
         debug_after_instruction(cpu, trap);
     }
@@ -58,7 +73,7 @@ static bool must_return(const struct cpu *cpu)
 {
     const struct lapic *lapic = &cpu->lapic;
 
-    if (cpu->fault.pending || cpu->activity != ACTIVITY_RUNNING ||
+    if (cpu->fault.pending || cpu->debugger.stop || cpu->activity != ACTIVITY_RUNNING ||
         atomic_load_explicit(&cpu->inbox->attention, memory_order_relaxed)) {
         return true;
     }
@@ -107,6 +122,9 @@ void interpret_execute(struct cpu *cpu, u64 limit)
                 x->link = NULL;
             }
             left = op->fn(cpu, op, left);
+            if (unlikely(cpu->mmu.watch_hit)) { /* by an access of the CPU's own, to its tables */
+                debugger_after(cpu, true);
+            }
         } else {
             x->link = NULL;
             cpu->icount = x->limit - (u64)left;

@@ -143,7 +143,7 @@ ALWAYS_INLINE s64 transfer(struct cpu *cpu, const struct op *op, s64 left,
         if (!(cpu->gpr[RCX] & address_mask(op))) {
             return leave(cpu, op, left);
         }
-    } while (!cpu->single_step_needed &&
+    } while (!cpu->single_step_needed && !cpu->mmu.watch_hit &&
              !atomic_load_explicit(&cpu->inbox->attention, memory_order_relaxed));
     cpu->rip = op_rip(cpu, op);
     return cpu->single_step_needed ? left - 1 : left;

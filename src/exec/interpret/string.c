@@ -276,6 +276,10 @@ ALWAYS_INLINE s64 string(struct cpu *cpu, const struct op *op, s64 left, element
             break;
         }
         done += elements;
+        if (cpu->mmu.watch_hit) { /* the debugger stops between two iterations, as an interrupt */
+            cpu->rflags |= RFLAGS_RF;
+            return fault(cpu, op, left);
+        }
         if (cpu->single_step_needed) { /* each iteration is followed by its traps */
             cpu->rip = op_rip(cpu, op);
             return left - 1;
