@@ -4,7 +4,8 @@
  *
  * A guest is one C file with guest_main(), linked with guest.c and, by its width, start64.S (long
  * mode, the first 4 GiB mapped to themselves) or start32.S (protected mode, flat, no paging).  It
- * runs at CPL 0 with interrupts off.  The end of guest_main() ends the guest.
+ * runs at CPL 0 with interrupts off.  The end of guest_main() ends the guest.  It is loaded by the
+ * PVH protocol, so that not only Ringer can run it: see docs/test-guests.md.
  */
 #ifndef TESTS_GUEST_H
 #define TESTS_GUEST_H
@@ -79,6 +80,8 @@ _Noreturn void guest_exit(u32 code);
 /* Tell of a thing that has to be so; one that is not makes guest_main()'s end a bad one. */
 void check(bool good, const char *what);
 void check_is(u64 value, u64 expected, const char *what);
+/* One of thousands: is told only if it is bad, and then by print()'s format. */
+void check_case(bool good, const char *fmt, ...);
 
 /* The command line, "" if there is none, and whether it has that word; the number after "name=". */
 extern const char *command_line;
@@ -229,6 +232,6 @@ void lapic_start(void);
 void ioapic_write(u32 index, u32 value);
 u32 ioapic_read(u32 index);
 void ioapic_route(unsigned pin, u32 low, u32 destination);
-u64 tsc_hz(void); /* by CPUID: a busy host would spoil a measurement */
+u64 tsc_hz(void); /* by CPUID where that tells: a busy host would spoil a measurement */
 
 #endif

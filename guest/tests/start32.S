@@ -1,7 +1,15 @@
 /* start32.S - the beginning, the interrupt stubs and the attempts of 32-bit test guests. */
+        .section .note.pvh, "a", @note
+        .balign 4
+        .long 4, 4, 18                  /* XEN_ELFNOTE_PHYS32_ENTRY */
+        .asciz "Xen"
+        .long start
+
         .text
         .globl start
 start:
+        movl $0x11, %eax                /* ET, PE: the rest by who loaded it */
+        movl %eax, %cr0
         movl $kernel_stack_end, %esp
         movl 24(%ebx), %eax             /* the start info's command line */
         testl %eax, %eax

@@ -1,5 +1,51 @@
 /* start64.S - the beginning, the interrupt stubs and the attempts of 64-bit test guests. */
+        .section .note.pvh, "a", @note
+        .balign 4
+        .long 4, 4, 18                  /* XEN_ELFNOTE_PHYS32_ENTRY */
+        .asciz "Xen"
+        .long start_pvh
+
         .text
+        /* By PVH: flat protected mode, the start info in EBX.  The first 4 GiB are mapped to
+         * themselves by pages of 2 MiB, and long mode is entered. */
+        .code32
+start_pvh:
+        movl %ebx, %edi
+        cld
+        movl $boot_tables + 0x1003, boot_tables
+        movl $boot_tables + 0x2003, %eax
+        movl $boot_tables + 0x1000, %edx
+1:      movl %eax, (%edx)
+        addl $0x1000, %eax
+        addl $8, %edx
+        cmpl $boot_tables + 0x1020, %edx
+        jb 1b
+        movl $0x83, %eax
+        movl $boot_tables + 0x2000, %edx
+2:      movl %eax, (%edx)
+        addl $8, %edx
+        addl $0x200000, %eax
+        jnc 2b
+        movl $boot_tables, %eax
+        movl %eax, %cr3
+        movl $0x20, %eax                /* PAE */
+        movl %eax, %cr4
+        movl $0xc0000080, %ecx          /* EFER.LME */
+        rdmsr
+        orl $0x100, %eax
+        wrmsr
+        movl $0x80000011, %eax          /* PG, ET, PE */
+        movl %eax, %cr0
+        lgdt boot_gdtr
+        ljmp $8, $start
+        .balign 8
+boot_gdt:
+        .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+boot_gdtr:
+        .word 23
+        .long boot_gdt
+        .code64
+
         .globl start
 start:
         movabsq $kernel_stack_end, %rsp
@@ -136,6 +182,8 @@ attempt_stack: .quad 0
 
         .bss
         .balign 4096
+boot_tables:
+        .skip 6 * 4096
         .skip 32768
         .globl kernel_stack_end
 kernel_stack_end:
