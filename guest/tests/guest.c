@@ -4,6 +4,7 @@
 #include <stdarg.h>
 
 enum { COM1 = 0x3f8, COM1_LCR = COM1 + 3, COM1_LSR = COM1 + 5, LSR_THRE = 0x20 };
+enum { PIC1_MASK = 0x21, PIC2_MASK = 0xa1 };
 enum { DEBUG_EXIT = 0xf4, USER_END_VECTOR = 0xff };
 
 #define GATE_INTERRUPT 0x8e
@@ -319,6 +320,8 @@ void guest_start(void)
 {
     make_tables();
     load_tables();
+    outb(PIC1_MASK, 0xff); /* firmware may have left the timer on */
+    outb(PIC2_MASK, 0xff);
     outb(COM1_LCR, 3);
     guest_main();
     if (failures) {

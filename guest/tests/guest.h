@@ -31,7 +31,7 @@ enum {
     CODE16_CS = 0x50,
     DATA16_DS = 0x58,
     FREE_SELECTOR = 0x60, /* from here on the guest's own */
-    GDT_ENTRIES = 24,
+    GDT_ENTRIES = 32,
 };
 
 extern u64 gdt[GDT_ENTRIES];
@@ -105,8 +105,11 @@ extern struct fault fault;
 u32 attempt(void (*what)(word argument), word argument);
 void check_fault(void (*what)(word), word argument, u32 vector, u32 error, const char *name);
 
-/* Runs what(argument) at CPL 3 on a stack of its own, until user_end() or an exception. */
+/* Runs what(argument) at CPL 3 on a stack of its own, until user_end() or an exception.  With other
+ * segments in user_cs and user_ss at other privilege; those of the 32-bit library are loaded into DS
+ * and ES, too. */
 u32 attempt_user(void (*what)(word argument), word argument);
+extern word user_cs, user_ss;
 void user_end(void);
 
 /* A descriptor: attributes are type, S, DPL, P and in bits 12 to 15 AVL, L, D/B, G. */

@@ -102,13 +102,14 @@ attempt_user_call:
         movl $user_stack_end - 8, %ecx
         movl $user_end, (%ecx)
         movl %edx, 4(%ecx)
-        movl $0x23, %edx
+        movl user_ss, %edx
+        movl user_cs, %ebx
         movl %edx, %ds
         movl %edx, %es
-        pushl $0x23
+        pushl %edx
         pushl %ecx
         pushl $0x202
-        pushl $0x1b
+        pushl %ebx
         pushl %eax
         iretl
 
@@ -122,6 +123,9 @@ user_end:
         .balign 8
         .globl attempt_stack
 attempt_stack: .long 0
+        .globl user_cs, user_ss
+user_cs: .long 0x1b
+user_ss: .long 0x23
 
         .bss
         .balign 4096

@@ -162,10 +162,10 @@ attempt_user_call:
         movabsq $user_stack_end - 8, %rdx
         movabsq $user_end, %rcx
         movq %rcx, (%rdx)
-        pushq $0x33
+        pushq user_ss
         pushq %rdx
         pushq $0x202
-        pushq $0x2b
+        pushq user_cs
         pushq %rax
         iretq
 
@@ -179,6 +179,9 @@ user_end:
         .balign 8
         .globl attempt_stack
 attempt_stack: .quad 0
+        .globl user_cs, user_ss
+user_cs: .quad 0x2b
+user_ss: .quad 0x33
 
         .bss
         .balign 4096
