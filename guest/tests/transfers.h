@@ -23,7 +23,19 @@ struct reached {
 };
 extern struct reached reached;
 
+/* Where transfer_target is in the segment that is tried: 0, or less its base. */
+extern word target_base;
+
 void transfers_init(void);
 void check_transfers(void);
+
+/* Which flags IRET and POPF change, by CPL, IOPL and operand size. */
+void check_flags(void);
+
+/* One attempt at that privilege that has to reach its target: true if it has. */
+bool reaches(unsigned cpl, void (*what)(word), word argument, const char *name);
+void set_call_gate(u16 selector, unsigned attributes);
+/* The stack that stands in the TSS for that privilege. */
+word stack_of_ring(unsigned cpl);
 
 #endif
