@@ -374,6 +374,7 @@ void cpu_deliver_fault(struct cpu *cpu)
         trace_fault(cpu, &fault);
         if (deliver(cpu, &e, true)) {
             cpu->stats.faults[fault.vector & 31]++;
+            cpu->activity = ACTIVITY_RUNNING; /* a single-step trap after HLT awakens */
             return;
         }
         if (fault.vector == VECTOR_DF) {
