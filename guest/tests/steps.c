@@ -7,7 +7,16 @@
  */
 #include "guest.h"
 
-enum { DR6_BS = 1 << 14, STEPS_MAX = 64 };
+enum { FLAG_TF = 1 << 8, DR6_BS = 1 << 14, STEPS_MAX = 64 };
+enum {
+    MSR_EFER = 0xc0000080u,
+    MSR_STAR = 0xc0000081u,
+    MSR_LSTAR = 0xc0000082u,
+    MSR_FMASK = 0xc0000084u,
+    MSR_SYSENTER_CS = 0x174,
+    MSR_SYSENTER_ESP = 0x175,
+    MSR_SYSENTER_EIP = 0x176,
+};
 
 /* What the #DBs told. */
 static struct {
@@ -147,6 +156,64 @@ static void just_return(struct frame *frame)
     (void)frame;
 }
 
+/* ------------------------------------------------------------------ CPL 3 */
+
+extern u8 kernel_entry[], user_after_syscall[], user_next[], sysenter_entry[], sysenter_next[];
+word saved_rsp;
+__asm__("kernel_entry: nop; sysretq\n"
+        "sysenter_entry: nop; sysenter_next: andq $~0x100, sysenter_flags; pushq sysenter_flags;"
+        " popfq; mov %rbp, %rcx; mov %r9, %rdx; sysexitq\n");
+word sysenter_flags;
+
+static void user_syscall(word unused)
+{
+    (void)unused;
+    __asm__ volatile("pushfq; orl $0x100, (%%rsp); popfq; syscall; user_after_syscall: nop; "
+                     "user_next: pushfq; andl $~0x100, (%%rsp); popfq" ::
+                         : "rcx", "r11", "memory", "cc");
+}
+
+static void user_sysenter(word unused)
+{
+    (void)unused;
+    __asm__ volatile("mov %%rsp, %%rbp; sub $128, %%rbp; lea 1f(%%rip), %%r9; pushfq; orl $0x100, "
+                     "(%%rsp); popfq; sysenter; 1: add $128, %%rsp" ::
+                         : "rcx", "rdx", "rbp", "r9", "memory", "cc");
+}
+
+static void check_syscalls(void)
+{
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 1);
+    wrmsr(MSR_STAR, (u64)KERNEL_CS << 32 | (u64)USER_CS32 << 48);
+    wrmsr(MSR_LSTAR, (word)kernel_entry);
+    wrmsr(MSR_FMASK, FLAG_TF);
+    count = 0;
+    attempt_user(user_syscall, 0);
+    check_is(fault.vector, NO_FAULT, "SYSCALL with TF, which FMASK clears");
+    check(steps[0].ip == (word)user_after_syscall && (steps[0].cs & 3) == 3,
+          "  no #DB inside; SYSRET, unlike IRET, traps at once if it sets TF");
+    check(steps[1].ip == (word)user_next, "  and after the next instruction");
+    check_is(count, 5, "  and so on");
+
+    /* FMASK leaves TF: #DB at the first instruction inside. */
+    wrmsr(MSR_FMASK, 0);
+    count = 0;
+    attempt_user(user_syscall, 0);
+    check(steps[0].ip == (word)kernel_entry && (steps[0].cs & 3) == 0, "TF that FMASK leaves: #DB");
+    check(steps[1].ip == (word)kernel_entry + 1, "  and on");
+    check(steps[2].ip == (word)user_after_syscall, "  and after SYSRET");
+
+    wrmsr(MSR_SYSENTER_CS, KERNEL_CS);
+    wrmsr(MSR_SYSENTER_ESP, (word)kernel_stack_end - 16384);
+    wrmsr(MSR_SYSENTER_EIP, (word)sysenter_entry);
+    sysenter_flags = read_flags();
+    count = 0;
+    attempt_user(user_sysenter, 0);
+    check_is(fault.vector, NO_FAULT, "SYSENTER with TF");
+    check(steps[0].ip == (word)sysenter_entry, "  leaves it: #DB at the first instruction");
+    check(steps[1].ip == (word)sysenter_next, "  and on");
+}
+
 void guest_main(void)
 {
     open_pages_to_user();
@@ -160,4 +227,5 @@ void guest_main(void)
     for (unsigned i = 0; i < ARRAY_SIZE(sequences); i++) {
         check_sequence(&sequences[i]);
     }
+    check_syscalls();
 }

@@ -2,6 +2,7 @@
 #include "cpu/syscall.h"
 
 #include "cpu/segment.h"
+#include "isa/debug.h"
 
 /* What SYSRET may set in RFLAGS. */
 #define SYSRET_FLAGS 0x3c7fd7u
@@ -59,7 +60,9 @@ bool syscall_sysret(struct cpu *cpu, unsigned opsize)
     cpu->rip = is_64 ? cpu->gpr[RCX] : (u32)cpu->gpr[RCX];
     cpu_set_rflags(cpu, (u32)cpu->gpr[11] & SYSRET_FLAGS);
     load_flat(cpu, (u16)(base + (is_64 ? 16 : 0)) | 3, (u16)(base + 8) | 3, 3, is_64);
-    return true;
+    /* Unlike IRET and POPF, it traps at once if it has set TF; TF before it does not matter. */
+    cpu->debug_step = false;
+    return !(cpu->rflags & RFLAGS_TF) || cpu_raise_debug(cpu, DR6_BS);
 }
 
 bool syscall_sysenter(struct cpu *cpu)
