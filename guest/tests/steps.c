@@ -7,7 +7,7 @@
  */
 #include "guest.h"
 
-enum { FLAG_TF = 1 << 8, DR6_BS = 1 << 14, STEPS_MAX = 64 };
+enum { FLAG_TF = 1 << 8, FLAG_RF = 1 << 16, DR6_BS = 1 << 14, STEPS_MAX = 64 };
 enum {
     MSR_EFER = 0xc0000080u,
     MSR_STAR = 0xc0000081u,
@@ -156,6 +156,18 @@ static void just_return(struct frame *frame)
     (void)frame;
 }
 
+/* RF in what is pushed: 1 between the iterations of a string instruction, 0 after the last. */
+static void check_resume_flag(void)
+{
+    count = 0;
+    run_string();
+    check(count > 6 && steps[4].flags & FLAG_RF && steps[5].flags & FLAG_RF,
+          "RF between iterations");
+    check(!(steps[6].flags & FLAG_RF), "  not after the last");
+    check(!(steps[0].flags & FLAG_RF), "  nor after another instruction");
+    check(steps[0].flags & FLAG_TF, "TF is set in what is pushed");
+}
+
 /* ------------------------------------------------------------------ CPL 3 */
 
 extern u8 kernel_entry[], user_after_syscall[], user_next[], sysenter_entry[], sysenter_next[];
@@ -227,5 +239,6 @@ void guest_main(void)
     for (unsigned i = 0; i < ARRAY_SIZE(sequences); i++) {
         check_sequence(&sequences[i]);
     }
+    check_resume_flag();
     check_syscalls();
 }

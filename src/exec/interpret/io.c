@@ -146,6 +146,7 @@ ALWAYS_INLINE s64 transfer(struct cpu *cpu, const struct op *op, s64 left,
     } while (!cpu->single_step_needed && !cpu->mmu.watch_hit &&
              !atomic_load_explicit(&cpu->inbox->attention, memory_order_relaxed));
     cpu->rip = op_rip(cpu, op);
+    cpu->rflags |= RFLAGS_RF; /* as a trap or an interrupt between two iterations saves it */
     return cpu->single_step_needed ? left - 1 : left;
 }
 

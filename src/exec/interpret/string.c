@@ -282,6 +282,7 @@ ALWAYS_INLINE s64 string(struct cpu *cpu, const struct op *op, s64 left, element
         }
         if (cpu->single_step_needed) { /* each iteration is followed by its traps */
             cpu->rip = op_rip(cpu, op);
+            cpu->rflags |= RFLAGS_RF; /* as they save it; and no breakpoint here a second time */
             return left - 1;
         }
         if (done >= SLICE) {
