@@ -16,6 +16,7 @@ enum {
     MSR_SYSENTER_CS = 0x174,
     MSR_SYSENTER_ESP = 0x175,
     MSR_SYSENTER_EIP = 0x176,
+    MSR_DEBUGCTL = 0x1d9,
 };
 
 /* What the #DBs told. */
@@ -168,6 +169,24 @@ static void check_resume_flag(void)
     check(steps[0].flags & FLAG_TF, "TF is set in what is pushed");
 }
 
+/* With DEBUGCTL.BTF only taken branches trap, and a #DB clears it. */
+static void check_branches(void)
+{
+    word at = expected_jump[0];
+
+    count = 0;
+    wrmsr(MSR_DEBUGCTL, 2);
+    run_jump();
+    check(steps[0].ip == at, "BTF: a taken jump traps");
+    check_is(rdmsr(MSR_DEBUGCTL), 0, "  #DB clears BTF");
+    check_is(count, 7, "  and so every instruction traps then");
+    count = 0;
+    wrmsr(MSR_DEBUGCTL, 2);
+    run_string();
+    check_is(count, 0, "BTF: a string instruction is no branch");
+    wrmsr(MSR_DEBUGCTL, 0);
+}
+
 /* ------------------------------------------------------------------ CPL 3 */
 
 extern u8 kernel_entry[], user_after_syscall[], user_next[], sysenter_entry[], sysenter_next[];
@@ -240,5 +259,6 @@ void guest_main(void)
         check_sequence(&sequences[i]);
     }
     check_resume_flag();
+    check_branches();
     check_syscalls();
 }

@@ -277,7 +277,7 @@ static const struct msr msrs[] = {
     {ONE(MSR_IA32_MCG_STATUS), field_read, field_write, MSR(mcg_status), 7},
     {ONE(MSR_IA32_MISC_ENABLE), field_read, masked_write, MSR(misc_enable),
      MISC_ENABLE_FAST_STRINGS},
-    /* LIMIT: last branches are not recorded, and BTF does not change single-stepping. */
+    /* LIMIT: last branches are not recorded. */
     {ONE(MSR_IA32_DEBUGCTL), field_read, field_write, MSR(debugctl), DEBUGCTL_LBR | DEBUGCTL_BTF},
     {MSR_LASTBRANCHFROMIP, MSR_LASTINTTOIP, constant_read, NULL, 0, 0},
     {MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSBASE0 + 2 * MTRR_PAIRS - 1, field_read, mtrr_physical_write,

@@ -9,6 +9,7 @@
 #include "exec/interpret/access.h"
 #include "exec/interpret/code.h"
 #include "exec/interpret/coherence.h"
+#include "isa/msr.h"
 
 s64 op_stale(struct cpu *cpu, const struct op *op, s64 left)
 {
@@ -37,11 +38,19 @@ static bool must_be_alone(const struct cpu *cpu, s64 left)
            cpu->interrupt_shadow || cpu->exec->want_single || (cpu->rflags & RFLAGS_RF);
 }
 
+/* LIMIT: a taken branch to the instruction after it is none.  RF is set where a string instruction is
+ * to be repeated, which is none, either. */
+static bool has_branched(const struct cpu *cpu, u64 next_rip)
+{
+    return cpu->rip != next_rip && !(cpu->rflags & RFLAGS_RF);
+}
+
 /* Execute the instruction at cpu->rip and no other.  Returns whether it was completed. */
 static bool execute_alone(struct cpu *cpu)
 {
     struct exec *x = cpu->exec;
     bool debugging = cpu->single_step_needed, trap = cpu->rflags & RFLAGS_TF;
+    bool only_branches = cpu->msr.debugctl & DEBUGCTL_BTF;
 
     if (cpu->debugger.looks && debugger_stops_before(cpu, code_linear_rip(cpu), cpu->icount)) {
         return false;
@@ -57,13 +66,14 @@ static bool execute_alone(struct cpu *cpu)
     cpu->rflags &= ~RFLAGS_RF; /* it is good for one instruction */
     x->want_single = false;
     x->single = true;
+    u64 next_rip = op_next_rip(cpu, op);
     bool completed = op->fn(cpu, op, 1) == 0;
     x->single = false;
     if (cpu->debugger.looks) {
         debugger_after(cpu, completed);
     }
     if (completed && debugging) {
-        debug_after_instruction(cpu, trap);
+        debug_after_instruction(cpu, trap && (!only_branches || has_branched(cpu, next_rip)));
     }
     return completed;
 }
