@@ -63,7 +63,7 @@ SEQUENCE(nop, "1: nop; 2: nop; 3:", 2b, 3b)
 SEQUENCE(jump, "jmp 2f; 1: ud2; 2: clc; 3: jc 1b; 4: jnc 5f; ud2; 5:", 2b, 3b, 4b, 5b)
 SEQUENCE(loop, "mov $2, %ecx; 1: loop 1b; 2: jrcxz 3f; ud2; 3: call 4f; 4: pop %rax; 5:", 1b, 1b,
          2b, 3b, 4b, 5b)
-SEQUENCE(return, "lea 2f(%rip), %rax; 1: push %rax; 3: ret; 2:", 1b, 3b, 2b)
+SEQUENCE(near_return, "lea 2f(%rip), %rax; 1: push %rax; 3: ret; 2:", 1b, 3b, 2b)
 SEQUENCE(far, "mov %cs, %eax; 1: push %rax; 2: lea 4f(%rip), %rax; 3: push %rax; 5: lretq; 4:", 1b,
          2b, 3b, 5b, 4b)
 SEQUENCE(frame, "enter $16, $0; 1: leave; 2: pushfq; 3: popq %rax; 4:", 1b, 2b, 3b, 4b)
@@ -123,9 +123,9 @@ static const struct sequence sequences[] = {
     {                                      \
 #name, run_##name, expected_##name \
     }
-    ROW(nop),    ROW(jump),    ROW(loop),       ROW(return ), ROW(far),       ROW(frame),
-    ROW(string), ROW(compare), ROW(port),       ROW(system),  ROW(registers), ROW(msr),
-    ROW(locked), ROW(fpu),     ROW(stack),      ROW(flags),   ROW(interrupt), ROW(breakpoint),
+    ROW(nop),    ROW(jump),    ROW(loop),  ROW(near_return), ROW(far),       ROW(frame),
+    ROW(string), ROW(compare), ROW(port),  ROW(system),      ROW(registers), ROW(msr),
+    ROW(locked), ROW(fpu),     ROW(stack), ROW(flags),       ROW(interrupt), ROW(breakpoint),
     ROW(fault),  ROW(halt),    ROW(iret),
 };
 

@@ -38,8 +38,8 @@ static bool must_be_alone(const struct cpu *cpu, s64 left)
            cpu->interrupt_shadow || cpu->exec->want_single || (cpu->rflags & RFLAGS_RF);
 }
 
-/* LIMIT: a taken branch to the instruction after it is none.  RF is set where a string instruction is
- * to be repeated, which is none, either. */
+/* LIMIT: a taken branch to the instruction after it is none.  RF is set where a string instruction
+ * is to be repeated, which is none, either. */
 static bool has_branched(const struct cpu *cpu, u64 next_rip)
 {
     return cpu->rip != next_rip && !(cpu->rflags & RFLAGS_RF);
