@@ -2,6 +2,7 @@
 #
 #   RUN_ARGS='-m 1G'        more options for `make run`
 #   FUZZ=decode SECONDS=60  which fuzzer, how long, for `make fuzz`
+#   LAB_ARGS='--seed 5'     options for `make lab`
 #   CC=clang                another compiler, in a fresh build directory
 
 BUILD      = build
@@ -10,9 +11,10 @@ FUZZ       = boot decode devices
 SECONDS    = 30
 RUN_ARGS   =
 APPEND     = console=ttyS0
+LAB_ARGS   =
 
 .DEFAULT_GOAL := all
-.PHONY: all run check bench fuzz format clean guest install help configure
+.PHONY: all run check bench fuzz lab format clean guest install help configure
 
 all: configure
 	@ninja -C $(BUILD)
@@ -23,6 +25,7 @@ help:
 	@echo 'make check     all tests'
 	@echo 'make bench     speed and memory, as figures'
 	@echo 'make fuzz      fuzz (FUZZ=decode: only that; SECONDS=30)'
+	@echo "make lab       Popek and Goldberg's theorems, shown (LAB_ARGS='--seed 5')"
 	@echo 'make format    lay out the C sources with clang-format'
 	@echo 'make guest     only the kernel and initramfs of make run, in build/guest'
 	@echo 'make install   install, by default below /usr/local (DESTDIR works)'
@@ -51,6 +54,10 @@ fuzz:
 	@ninja -C $(BUILD_FUZZ)
 	@tests/fuzz/run_fuzzer.py --keep $(BUILD_FUZZ)/corpus --seconds $(SECONDS) \
 	    $(foreach name,$(FUZZ),$(BUILD_FUZZ)/tests/fuzz/fuzz_$(name))
+
+lab: configure
+	@ninja -C $(BUILD) --quiet lab/theorems
+	@$(BUILD)/lab/theorems $(LAB_ARGS)
 
 format:
 	@tools/setup.sh format
