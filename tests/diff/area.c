@@ -1,0 +1,92 @@
+/* area.c - the contents of the area, and what a case makes of them. */
+#include "area.h"
+
+#include <string.h>
+
+#include "case.h"
+#include "random.h"
+
+void area_contents(u8 *contents)
+{
+    struct random r = random_from(0);
+
+    for (unsigned i = 0; i < AREA_SIZE; i += 8) {
+        u64 value = random_value(&r);
+        memcpy(contents + i, &value, 8);
+    }
+    memset(contents + (CODE - AREA), INT3, CODE_SIZE);
+}
+
+static bool is_writable(unsigned page)
+{
+    return area_pages[page] == PAGE_CODE || area_pages[page] == PAGE_DATA;
+}
+
+bool area_has(u64 address, unsigned size)
+{
+    u64 first = address - AREA, last = first + size - 1;
+
+    return first < AREA_SIZE && last < AREA_SIZE && is_writable((unsigned)(first / PAGE_SIZE)) &&
+           is_writable((unsigned)(last / PAGE_SIZE));
+}
+
+static void write_live(const struct area *area, unsigned offset, const void *bytes, unsigned size)
+{
+    memcpy(area->live + offset, bytes, size);
+    if (area->code_changed && area_pages[offset / PAGE_SIZE] == PAGE_CODE) {
+        area->code_changed(area->context, offset, size);
+    }
+}
+
+/* How many of the case's bytes fit into the code pages. */
+static unsigned code_fitting(const struct diff_case *c)
+{
+    u64 room = CODE + CODE_SIZE - case_start(c);
+
+    return c->code_size < room ? c->code_size : (unsigned)room;
+}
+
+void area_apply(const struct area *area, const struct diff_case *c)
+{
+    unsigned start = (unsigned)(case_start(c) - AREA), size = code_fitting(c);
+
+    write_live(area, start, c->code, size);
+    memcpy(area->expected + start, c->code, size);
+    for (unsigned i = 0; i < c->pokes; i++) {
+        unsigned offset = (unsigned)(c->poke[i].address - AREA);
+        write_live(area, offset, &c->poke[i].value, c->poke[i].size);
+        memcpy(area->expected + offset, &c->poke[i].value, c->poke[i].size);
+    }
+}
+
+static void collect_page(const struct area *area, unsigned page, struct outcome *o)
+{
+    for (unsigned at = page * PAGE_SIZE; at < (page + 1) * PAGE_SIZE; at += 8) {
+        if (memcmp(area->live + at, area->expected + at, 8) != 0) {
+            struct change *change = &o->change[o->changes++];
+            change->offset = (u16)at;
+            memcpy(&change->value, area->live + at, 8);
+            write_live(area, at, area->contents + at, 8);
+        }
+    }
+}
+
+void area_collect(const struct area *area, const struct diff_case *c, struct outcome *o)
+{
+    unsigned start = (unsigned)(case_start(c) - AREA), size = code_fitting(c);
+
+    o->changes = 0;
+    for (unsigned page = 0; page < AREA_PAGES; page++) {
+        unsigned at = page * PAGE_SIZE;
+        if (is_writable(page) && memcmp(area->live + at, area->expected + at, PAGE_SIZE) != 0) {
+            collect_page(area, page, o);
+        }
+    }
+    for (unsigned i = 0; i < c->pokes; i++) {
+        unsigned offset = (unsigned)(c->poke[i].address - AREA);
+        write_live(area, offset, area->contents + offset, c->poke[i].size);
+        memcpy(area->expected + offset, area->contents + offset, c->poke[i].size);
+    }
+    write_live(area, start, area->contents + start, size);
+    memcpy(area->expected + start, area->contents + start, size);
+}

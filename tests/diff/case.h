@@ -1,0 +1,100 @@
+/*
+ * case.h - a case: instructions with the state before them, and what came of them.
+ *
+ * A case runs from its first instruction to its first exception.  Mostly that is the #BP of the
+ * INT3 after the last instruction, for all of the code pages' rest is INT3.
+ */
+#ifndef TESTS_DIFF_CASE_H
+#define TESTS_DIFF_CASE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "area.h"
+#include "base/types.h"
+#include "cpu/fpu.h"
+#include "isa/insn.h"
+
+#define CASE_CODE_MAX 400
+#define CASE_POKES    16
+
+enum case_kind {
+    CASE_SINGLE,    /* one instruction of the table: row */
+    CASE_SEQUENCE,  /* several */
+    CASE_UNDEFINED, /* one that the decoder says is undefined, or too long; row: what it was made of */
+};
+
+struct registers {
+    u64 gpr[16]; /* in the manual's order */
+    u64 rip, flags;
+    u64 cs, ss, ds, es, fs, gs;
+    u64 fs_base, gs_base; /* before: used where the selector is null */
+};
+
+struct poke {
+    u64 address, value;
+    u8 size;
+};
+
+struct diff_case {
+    struct fpu_area fpu __attribute__((aligned(64)));
+    u64 fpu_seed; /* what st, xmm and ymm_high were made from: state.h */
+    struct registers before;
+    u8 kind; /* enum case_kind */
+    u8 mode; /* enum insn_mode */
+    bool alone; /* the interpreter takes each instruction by itself, not in lines */
+    u16 row;
+    u16 code_size;
+    u8 code[CASE_CODE_MAX];
+    u8 pokes;
+    struct poke poke[CASE_POKES];
+};
+
+struct change {
+    u16 offset; /* in the area, of 8 bytes */
+    u64 value;
+};
+
+struct outcome {
+    struct fpu_area fpu __attribute__((aligned(64)));
+    struct registers after;
+    u8 vector;
+    u32 error;
+    u64 cr2; /* of #PF */
+    u32 changes;
+    struct change change[AREA_WORDS];
+};
+
+/* Zeroed memory for what is aligned to 64. */
+static inline void *case_alloc(size_t size)
+{
+    size = (size + 63) & ~(size_t)63;
+    void *memory = aligned_alloc(64, size);
+    if (!memory) {
+        abort();
+    }
+    return memset(memory, 0, size);
+}
+
+/* The base of a segment of 16- or 32-bit code. */
+static inline u64 segment_of_ldt(u64 selector)
+{
+    return selector & 4 ? AREA : 0;
+}
+
+/* The linear address of the first instruction. */
+static inline u64 case_start(const struct diff_case *c)
+{
+    return c->before.rip + segment_of_ldt(c->before.cs);
+}
+
+/* Add a write of memory before the case starts.  Ignored outside of what can be written, or where
+ * the case has no more room. */
+static inline void case_poke(struct diff_case *c, u64 address, u64 value, unsigned size)
+{
+    if (c->pokes < CASE_POKES && area_has(address, size)) {
+        c->poke[c->pokes++] = (struct poke){address, value, (u8)size};
+    }
+}
+
+#endif

@@ -1,0 +1,199 @@
+/* compare.c - see compare.h. */
+#include "compare.h"
+
+#include <string.h>
+
+#include "cpu/cpu.h"
+#include "state.h"
+
+#define CANONICAL_END 0x800000000000ull
+
+/* What may differ in this case. */
+struct tolerance {
+    unsigned open; /* OPEN_* */
+    u64 flags;
+    u64 gpr[16]; /* bits */
+    bool by_exception; /* the same registers and memory are not asked for */
+};
+
+/* ------------------------------------------------------------------ what is open */
+
+static void open_registers(struct tolerance *t, const struct insn *insn, u64 bits)
+{
+    const struct operand *to = &insn->op[0];
+
+    if (t->open & OPEN_RESULTS) {
+        t->gpr[RAX] = t->gpr[RBX] = t->gpr[RCX] = t->gpr[RDX] = 0xffffffff;
+    }
+    if (t->open & OPEN_DESTINATION && to->kind == OPERAND_REG && to->class == REG_GPR) {
+        t->gpr[to->reg] = bits & bits_mask(to->size * 8);
+    }
+}
+
+static struct tolerance tolerance(const struct comparison *k, const struct diff_case *c,
+                                  bool is_exception)
+{
+    struct tolerance t = {.flags = RFLAGS_RF};
+    struct insn insn;
+    u64 bits;
+
+    if (c->kind == CASE_SINGLE &&
+        insn_decode(&insn, c->mode, c->code, c->code_size) == INSN_OK) {
+        t.open = differences_of(&insn, c, k->vendor, &bits, k->used);
+        t.flags |= is_exception ? 0 : insn_row(&insn)->flags_undefined;
+        open_registers(&t, &insn, bits);
+    }
+    t.by_exception = is_exception && t.open & (OPEN_EXCEPTION | OPEN_PARTIAL);
+    return t;
+}
+
+/* ------------------------------------------------------------------ parts */
+
+/* Linux says of an address in the upper half that there is a page, whatever there is. */
+static bool same_exception(const struct outcome *host, const struct outcome *guest)
+{
+    u32 ignored = host->vector == VECTOR_PF && host->cr2 >= CANONICAL_END ? PF_PRESENT : 0;
+
+    return host->vector == guest->vector && !((host->error ^ guest->error) & ~ignored);
+}
+
+static bool same_general(const struct diff_case *c, const struct tolerance *t,
+                         const struct outcome *host, const struct outcome *guest)
+{
+    /* Outside 64-bit mode, and so after a change to another, nobody sees the upper halves. */
+    bool is64 = c->mode == INSN_MODE_64 && host->after.cs == USER_CODE64;
+    u64 mask = is64 ? ~0ull : 0xffffffff;
+
+    for (unsigned i = 0; i < (c->mode == INSN_MODE_64 ? 16 : 8); i++) {
+        if ((host->after.gpr[i] ^ guest->after.gpr[i]) & mask & ~t->gpr[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The kernel's way to the handler makes null selectors of any RPL 0. */
+static bool same_selector(u64 a, u64 b)
+{
+    return a == b || (a <= 3 && b <= 3);
+}
+
+static bool same_segments(const struct outcome *host, const struct outcome *guest)
+{
+    const struct registers *h = &host->after, *g = &guest->after;
+
+    return h->cs == g->cs && h->ss == g->ss && same_selector(h->ds, g->ds) &&
+           same_selector(h->es, g->es) && same_selector(h->fs, g->fs) &&
+           same_selector(h->gs, g->gs);
+}
+
+static bool same_bases(const struct diff_case *c, const struct outcome *host,
+                       const struct outcome *guest)
+{
+    const struct registers *h = &host->after, *g = &guest->after;
+
+    return c->mode != INSN_MODE_64 || h->fs || h->gs ||
+           (h->fs_base == g->fs_base && h->gs_base == g->gs_base);
+}
+
+static bool same_x87(const struct fpu_area *a, const struct fpu_area *b)
+{
+    return a->fcw == b->fcw && a->fsw == b->fsw && a->ftw == b->ftw &&
+           !memcmp(a->st, b->st, sizeof(a->st));
+}
+
+static bool same_vectors(const struct fpu_area *a, const struct fpu_area *b)
+{
+    return !memcmp(a->xmm, b->xmm, sizeof(a->xmm)) &&
+           !memcmp(a->ymm_high, b->ymm_high, sizeof(a->ymm_high));
+}
+
+static bool same_memory(const struct outcome *host, const struct outcome *guest)
+{
+    if (host->changes != guest->changes) {
+        return false;
+    }
+    for (unsigned i = 0; i < host->changes; i++) {
+        const struct change *a = &host->change[i], *b = &guest->change[i];
+        if (a->offset != b->offset || a->value != b->value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ all of it */
+
+static const char *compare_fpu(const struct outcome *host, const struct outcome *guest)
+{
+    struct fpu_area h = host->fpu, g = guest->fpu;
+
+    state_normalize(&h);
+    state_normalize(&g);
+    if (!same_x87(&h, &g)) {
+        return "x87 state";
+    }
+    if (h.mxcsr != g.mxcsr) {
+        return "MXCSR";
+    }
+    return same_vectors(&h, &g) ? NULL : "a vector register";
+}
+
+static const char *compare_state(const struct diff_case *c, const struct tolerance *t,
+                                 const struct outcome *host, const struct outcome *guest)
+{
+    u64 mask = c->mode == INSN_MODE_64 ? ~0ull : 0xffffffff;
+
+    if (!same_general(c, t, host, guest)) {
+        return "a general register";
+    }
+    if ((host->after.rip ^ guest->after.rip) & mask) {
+        return "rIP";
+    }
+    if ((host->after.flags ^ guest->after.flags) & ~t->flags) {
+        return "flags";
+    }
+    if (!same_segments(host, guest)) {
+        return "a segment register";
+    }
+    if (!same_bases(c, host, guest)) {
+        return "the base of FS or GS";
+    }
+    if (!(t->open & OPEN_MEMORY) && !same_memory(host, guest)) {
+        return "memory";
+    }
+    return compare_fpu(host, guest);
+}
+
+/* To 64-bit code from a 16- or 32-bit stack: whether the old mode or the new one governs it. */
+static bool is_new_stack(const struct diff_case *c, const struct outcome *host,
+                         const struct outcome *guest)
+{
+    return c->mode != INSN_MODE_64 && c->before.ss != USER_DATA &&
+           (host->after.cs == USER_CODE64 || guest->after.cs == USER_CODE64);
+}
+
+const char *compare_outcomes(struct comparison *k, const struct diff_case *c,
+                             const struct outcome *host, const struct outcome *guest)
+{
+    bool host_stays = host->after.rip == c->before.rip && host->vector != VECTOR_BP;
+    bool guest_stays = guest->after.rip == c->before.rip && guest->vector != VECTOR_BP;
+    struct tolerance t = tolerance(k, c, host_stays && guest_stays);
+
+    k->hidden = c->kind == CASE_UNDEFINED && guest->vector == VECTOR_UD && guest_stays &&
+                !(host->vector == VECTOR_UD && host_stays);
+    k->not_compared = t.open & OPEN_CASE || is_new_stack(c, host, guest) || k->hidden;
+    if (k->not_compared) {
+        return NULL;
+    }
+    if (t.by_exception && t.open & OPEN_EXCEPTION) {
+        return NULL;
+    }
+    if (!same_exception(host, guest)) {
+        return "the exception";
+    }
+    if (host->cr2 != guest->cr2) {
+        return "CR2";
+    }
+    return t.by_exception ? NULL : compare_state(c, &t, host, guest);
+}
