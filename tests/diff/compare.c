@@ -6,14 +6,14 @@
 #include "cpu/cpu.h"
 #include "state.h"
 
-#define CANONICAL_END 0x800000000000ull
+#define TASK_SIZE_MAX 0x7ffffffff000ull /* Linux's: from here on no program has anything */
 
 /* What may differ in this case. */
 struct tolerance {
     unsigned open; /* OPEN_* */
     u64 flags;
     u64 gpr[16]; /* bits */
-    bool by_exception; /* the same registers and memory are not asked for */
+    u64 words;   /* bits of each word that memory has changed to */
 };
 
 /* ------------------------------------------------------------------ what is open */
@@ -28,8 +28,10 @@ static void open_registers(struct tolerance *t, const struct insn *insn, u64 bit
     if (t->open & OPEN_DESTINATION && to->kind == OPERAND_REG && to->class == REG_GPR) {
         t->gpr[to->reg] = bits & bits_mask(to->size * 8);
     }
+    t->words = t->open & OPEN_WORDS ? bits : 0;
 }
 
+/* is_exception: both sides met one at the instruction itself. */
 static struct tolerance tolerance(const struct comparison *k, const struct diff_case *c,
                                   bool is_exception)
 {
@@ -37,22 +39,20 @@ static struct tolerance tolerance(const struct comparison *k, const struct diff_
     struct insn insn;
     u64 bits;
 
-    if (c->kind == CASE_SINGLE &&
-        insn_decode(&insn, c->mode, c->code, c->code_size) == INSN_OK) {
+    if (c->kind == CASE_SINGLE && insn_decode(&insn, c->mode, c->code, c->code_size) == INSN_OK) {
         t.open = differences_of(&insn, c, k->vendor, &bits, k->used);
         t.flags |= is_exception ? 0 : insn_row(&insn)->flags_undefined;
         open_registers(&t, &insn, bits);
     }
-    t.by_exception = is_exception && t.open & (OPEN_EXCEPTION | OPEN_PARTIAL);
     return t;
 }
 
 /* ------------------------------------------------------------------ parts */
 
-/* Linux says of an address in the upper half that there is a page, whatever there is. */
+/* Linux says of an address beyond any program's that there is a page, whatever there is. */
 static bool same_exception(const struct outcome *host, const struct outcome *guest)
 {
-    u32 ignored = host->vector == VECTOR_PF && host->cr2 >= CANONICAL_END ? PF_PRESENT : 0;
+    u32 ignored = host->vector == VECTOR_PF && host->cr2 >= TASK_SIZE_MAX ? PF_PRESENT : 0;
 
     return host->vector == guest->vector && !((host->error ^ guest->error) & ~ignored);
 }
@@ -108,14 +108,14 @@ static bool same_vectors(const struct fpu_area *a, const struct fpu_area *b)
            !memcmp(a->ymm_high, b->ymm_high, sizeof(a->ymm_high));
 }
 
-static bool same_memory(const struct outcome *host, const struct outcome *guest)
+static bool same_memory(const struct outcome *host, const struct outcome *guest, u64 ignored)
 {
     if (host->changes != guest->changes) {
         return false;
     }
     for (unsigned i = 0; i < host->changes; i++) {
         const struct change *a = &host->change[i], *b = &guest->change[i];
-        if (a->offset != b->offset || a->value != b->value) {
+        if (a->offset != b->offset || (a->value ^ b->value) & ~ignored) {
             return false;
         }
     }
@@ -159,7 +159,7 @@ static const char *compare_state(const struct diff_case *c, const struct toleran
     if (!same_bases(c, host, guest)) {
         return "the base of FS or GS";
     }
-    if (!(t->open & OPEN_MEMORY) && !same_memory(host, guest)) {
+    if (!(t->open & OPEN_MEMORY) && !same_memory(host, guest, t->words)) {
         return "memory";
     }
     return compare_fpu(host, guest);
@@ -173,20 +173,39 @@ static bool is_new_stack(const struct diff_case *c, const struct outcome *host,
            (host->after.cs == USER_CODE64 || guest->after.cs == USER_CODE64);
 }
 
+/* Did it end at its first instruction? */
+static bool stays(const struct diff_case *c, const struct outcome *o)
+{
+    return o->after.rip == c->before.rip && o->vector != VECTOR_BP;
+}
+
+static bool is_memory_fault(const struct diff_case *c, const struct outcome *o)
+{
+    return stays(c, o) && (o->vector == VECTOR_PF || o->vector == VECTOR_SS ||
+                           o->vector == VECTOR_GP || o->vector == VECTOR_AC);
+}
+
+/* Do the rules say that this case cannot be compared? */
+static bool is_open(const struct diff_case *c, const struct tolerance *t,
+                    const struct outcome *host, const struct outcome *guest)
+{
+    bool both_stay = stays(c, host) && stays(c, guest);
+    bool memory = is_memory_fault(c, host) || is_memory_fault(c, guest);
+
+    return t->open & OPEN_CASE || (t->open & OPEN_EXCEPTION && both_stay) ||
+           (t->open & OPEN_FAULT && memory) || is_new_stack(c, host, guest);
+}
+
 const char *compare_outcomes(struct comparison *k, const struct diff_case *c,
                              const struct outcome *host, const struct outcome *guest)
 {
-    bool host_stays = host->after.rip == c->before.rip && host->vector != VECTOR_BP;
-    bool guest_stays = guest->after.rip == c->before.rip && guest->vector != VECTOR_BP;
-    struct tolerance t = tolerance(k, c, host_stays && guest_stays);
+    bool both_stay = stays(c, host) && stays(c, guest);
+    struct tolerance t = tolerance(k, c, both_stay);
 
-    k->hidden = c->kind == CASE_UNDEFINED && guest->vector == VECTOR_UD && guest_stays &&
-                !(host->vector == VECTOR_UD && host_stays);
-    k->not_compared = t.open & OPEN_CASE || is_new_stack(c, host, guest) || k->hidden;
+    k->hidden = c->kind == CASE_UNDEFINED && guest->vector == VECTOR_UD && stays(c, guest) &&
+                !(host->vector == VECTOR_UD && stays(c, host));
+    k->not_compared = k->hidden || is_open(c, &t, host, guest);
     if (k->not_compared) {
-        return NULL;
-    }
-    if (t.by_exception && t.open & OPEN_EXCEPTION) {
         return NULL;
     }
     if (!same_exception(host, guest)) {
@@ -195,5 +214,5 @@ const char *compare_outcomes(struct comparison *k, const struct diff_case *c,
     if (host->cr2 != guest->cr2) {
         return "CR2";
     }
-    return t.by_exception ? NULL : compare_state(c, &t, host, guest);
+    return both_stay && t.open & OPEN_PARTIAL ? NULL : compare_state(c, &t, host, guest);
 }

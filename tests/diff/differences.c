@@ -47,15 +47,20 @@ static bool operand_16(const struct insn *insn, const struct diff_case *c)
     return insn->operand_size == 2;
 }
 
+static const struct operand *memory_of(const struct insn *insn)
+{
+    for (unsigned i = 0; i < insn->operands; i++) {
+        if (insn->op[i].kind == OPERAND_MEM) {
+            return &insn->op[i];
+        }
+    }
+    return NULL;
+}
+
 static bool in_memory(const struct insn *insn, const struct diff_case *c)
 {
     (void)c;
-    for (unsigned i = 0; i < insn->operands; i++) {
-        if (insn->op[i].kind == OPERAND_MEM) {
-            return true;
-        }
-    }
-    return false;
+    return memory_of(insn) != NULL;
 }
 
 static bool reserved_register_nop(const struct insn *insn, const struct diff_case *c)
@@ -70,6 +75,19 @@ static bool far_64(const struct insn *insn, const struct diff_case *c)
     return insn->rex & 8;
 }
 
+static bool large_and_checked(const struct insn *insn, const struct diff_case *c)
+{
+    const struct operand *memory = memory_of(insn);
+
+    return c->before.flags & RFLAGS_AC && memory && (memory->size > 8 || !memory->size);
+}
+
+static bool aligned_on_stack(const struct insn *insn, const struct diff_case *c)
+{
+    return c->mode != INSN_MODE_64 && insn_row(insn)->attributes & ATTR_ALIGN16 &&
+           memory_of(insn) && insn->mem.segment == SEG_SS;
+}
+
 /* ------------------------------------------------------------------ the list */
 
 #define KERNEL     "enters the host's kernel"
@@ -80,6 +98,10 @@ static bool far_64(const struct insn *insn, const struct diff_case *c)
 #define AMD_FAR    "AMD has no m16:64"
 #define AMD_LFS    "AMD checks offset and selector one after the other"
 #define HOST_VALUE "the value is the host's own"
+#define SHA_ALIGN  "AMD's SHA instructions do not ask for alignment"
+#define MASK_MOVE  "whether what is masked out can fault is the processor's"
+#define MXCSR_MM   "AMD's MXCSR_MASK has bit 17, misaligned exception mode"
+#define MXCSR_BIT  0x0002000000000000ull
 
 const struct difference differences[] = {
     {INSN_SYSCALL, ANY, OPEN_RUN, 0, NULL, KERNEL},
@@ -101,6 +123,26 @@ const struct difference differences[] = {
     {INSN_RDRAND, ANY, OPEN_DESTINATION, ~0ull, NULL, HOST_VALUE},
     {INSN_RDSEED, ANY, OPEN_DESTINATION, ~0ull, NULL, HOST_VALUE},
     {INSN_LAR, ANY, OPEN_DESTINATION, 0xf0000, NULL, "bits 19 to 16 are undefined"},
+
+    {INSN_INVALID, ANY, OPEN_FAULT, 0, large_and_checked,
+     "#AC for operands of more than 8 bytes is the processor's"},
+    {INSN_INVALID, ANY, OPEN_EXCEPTION, 0, aligned_on_stack,
+     "which of #SS and #GP comes first is the processor's"},
+    {INSN_INT1, ANY, OPEN_CASE, 0, NULL, "a hypervisor may give another address"},
+    {INSN_MASKMOVQ, ANY, OPEN_FAULT, 0, NULL, MASK_MOVE},
+    {INSN_MASKMOVDQU, ANY, OPEN_FAULT, 0, NULL, MASK_MOVE},
+    {INSN_VMASKMOVDQU, ANY, OPEN_FAULT, 0, NULL, MASK_MOVE},
+    {INSN_FXSAVE, AMD, OPEN_WORDS, MXCSR_BIT, NULL, MXCSR_MM},
+    {INSN_XSAVE, AMD, OPEN_WORDS, MXCSR_BIT, NULL, MXCSR_MM},
+    {INSN_XSAVEC, AMD, OPEN_WORDS, MXCSR_BIT, NULL, MXCSR_MM},
+    {INSN_XSAVEOPT, AMD, OPEN_WORDS, MXCSR_BIT, NULL, MXCSR_MM},
+    {INSN_SHA1MSG1, AMD, OPEN_FAULT, 0, NULL, SHA_ALIGN},
+    {INSN_SHA1MSG2, AMD, OPEN_FAULT, 0, NULL, SHA_ALIGN},
+    {INSN_SHA1NEXTE, AMD, OPEN_FAULT, 0, NULL, SHA_ALIGN},
+    {INSN_SHA1RNDS4, AMD, OPEN_FAULT, 0, NULL, SHA_ALIGN},
+    {INSN_SHA256MSG1, AMD, OPEN_FAULT, 0, NULL, SHA_ALIGN},
+    {INSN_SHA256MSG2, AMD, OPEN_FAULT, 0, NULL, SHA_ALIGN},
+    {INSN_SHA256RNDS2, AMD, OPEN_FAULT, 0, NULL, SHA_ALIGN},
 
     {INSN_DIV, ANY, OPEN_SEQUENCE, 0, NULL, OWN_FLAGS},
     {INSN_IDIV, ANY, OPEN_SEQUENCE, 0, NULL, OWN_FLAGS},
@@ -159,7 +201,7 @@ unsigned differences_of(const struct insn *insn, const struct diff_case *c, enum
     *bits = 0;
     for (unsigned i = 0; i < difference_count; i++) {
         const struct difference *d = &differences[i];
-        if (d->id != insn->id || !(d->vendors & BIT(vendor)) ||
+        if ((d->id != insn->id && d->id != INSN_INVALID) || !(d->vendors & BIT(vendor)) ||
             (d->applies && (!c || !d->applies(insn, c)))) {
             continue;
         }

@@ -23,14 +23,16 @@ enum {
     OPEN_DESTINATION = 1 << 4, /* bits of the destination register: open_bits */
     OPEN_RESULTS = 1 << 5,     /* the low halves of RAX, RBX, RCX, RDX */
     OPEN_MEMORY = 1 << 6,      /* what it stores */
-    OPEN_SEQUENCE = 1 << 7,    /* no more than what the table says, but a sequence cannot have it */
+    OPEN_WORDS = 1 << 7,       /* of what it stores, bits of each 8 bytes: bits */
+    OPEN_FAULT = 1 << 8,       /* if there is a fault of memory: whether there is one, and where */
+    OPEN_SEQUENCE = 1 << 9,    /* no more than what the table says, but a sequence cannot have it */
 };
 
 struct difference {
-    u16 id; /* enum insn_id */
+    u16 id;     /* enum insn_id; INSN_INVALID: of any instruction */
     u8 vendors; /* BIT(enum vendor): hosts on which it shows */
-    u8 open; /* OPEN_* */
-    u64 bits; /* OPEN_DESTINATION */
+    u16 open;   /* OPEN_* */
+    u64 bits;   /* of OPEN_DESTINATION and OPEN_WORDS */
     bool (*applies)(const struct insn *insn, const struct diff_case *c); /* NULL: always */
     const char *reason;
 };

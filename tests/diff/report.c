@@ -84,6 +84,16 @@ static void write_totals(const struct report *r, FILE *file)
             r->open, r->elsewhere, r->endless, r->kernel, r->hidden);
 }
 
+static const char *id_name(unsigned id)
+{
+    for (unsigned row = 0; id != INSN_INVALID && row < INSN_ROWS; row++) {
+        if (insn_rows[row].id == id) {
+            return insn_rows[row].mnemonic;
+        }
+    }
+    return "(any)";
+}
+
 void report_write(const struct report *r, const struct encodings *e, enum vendor vendor, u64 seed,
                   FILE *file)
 {
@@ -101,11 +111,7 @@ void report_write(const struct report *r, const struct encodings *e, enum vendor
     for (unsigned i = 0; i < difference_count; i++) {
         const struct difference *d = &differences[i];
         if (d->vendors & BIT(vendor) && !(d->open & (OPEN_RUN | OPEN_SEQUENCE))) {
-            unsigned row = 0;
-            while (insn_rows[row].id != d->id) {
-                row++;
-            }
-            fprintf(file, "%10lu %-12s %s\n", r->used[i], insn_rows[row].mnemonic, d->reason);
+            fprintf(file, "%10lu %-12s %s\n", r->used[i], id_name(d->id), d->reason);
         }
     }
 }

@@ -21,7 +21,7 @@ struct row_count {
 
 struct report {
     struct row_count row[INSN_ROWS];
-    u64 used[64]; /* by index in differences[] */
+    u64 used[128];/* by index in differences[] */
     u64 compared, singles, sequences, instructions, undefined, exceptions;
     u64 open, elsewhere, endless, kernel, hidden;
     u64 different;

@@ -39,24 +39,16 @@ static void shrink_code(struct shrinking *k)
     }
 }
 
-/* NOPs at the end and at the start go. */
+/* The NOPs go. */
 static void trim_code(struct shrinking *k)
 {
     struct diff_case *c = k->c;
 
-    while (c->kind == CASE_SEQUENCE && c->code_size > 1 && c->code[c->code_size - 1] == 0x90) {
-        unsigned before = c->code_size--;
-        keep_if_it_differs(k);
-        if (c->code_size == before) {
-            break;
-        }
-    }
-    while (c->kind == CASE_SEQUENCE && c->code_size > 1 && c->code[0] == 0x90) {
-        unsigned before = c->code_size--;
-        memmove(c->code, c->code + 1, c->code_size);
-        keep_if_it_differs(k);
-        if (c->code_size == before) {
-            break;
+    for (unsigned at = c->code_size; c->kind == CASE_SEQUENCE && at--;) {
+        if (c->code[at] == 0x90 && c->code_size > 1) {
+            c->code_size--;
+            memmove(c->code + at, c->code + at + 1, c->code_size - at);
+            keep_if_it_differs(k);
         }
     }
 }

@@ -1,5 +1,5 @@
 /*
- * fpu_control.c - x87 control instructions and LDMXCSR.
+ * fpu_control.c - x87 control instructions, LDMXCSR, and VZEROALL and VZEROUPPER outside 64-bit mode.
  *
  * FNSTENV and its like are done here, since what the host would store has the thunks' instruction
  * and data pointers in it, and since the host in 64-bit mode does not know the formats of 16-bit
@@ -229,8 +229,52 @@ static s64 op_ldmxcsr(struct cpu *cpu, const struct op *op, s64 left)
     return do_ldmxcsr(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
-op_fn *fpu_control_handler(const struct insn *insn, struct op *op)
+/* The host, in 64-bit mode, would clear registers 8 to 15 too, which keep their values here.  VEX
+ * instructions of 128 bits clear upper halves one by one. */
+static void zero_uppers(struct cpu *cpu)
 {
+    if (!cpu->fpu.loaded) {
+        memset(((struct fpu_area *)cpu->fpu.state)->ymm_high, 0, 8 * 16);
+        return;
+    }
+    __asm__ volatile("vmovaps %xmm0, %xmm0; vmovaps %xmm1, %xmm1; vmovaps %xmm2, %xmm2\n\t"
+                     "vmovaps %xmm3, %xmm3; vmovaps %xmm4, %xmm4; vmovaps %xmm5, %xmm5\n\t"
+                     "vmovaps %xmm6, %xmm6; vmovaps %xmm7, %xmm7");
+}
+
+static void zero_all(struct cpu *cpu)
+{
+    struct fpu_area *area = (struct fpu_area *)cpu->fpu.state;
+
+    if (!cpu->fpu.loaded) {
+        memset(area->xmm, 0, 8 * 16);
+        memset(area->ymm_high, 0, 8 * 16);
+        return;
+    }
+    __asm__ volatile("vxorps %xmm0, %xmm0, %xmm0; vxorps %xmm1, %xmm1, %xmm1\n\t"
+                     "vxorps %xmm2, %xmm2, %xmm2; vxorps %xmm3, %xmm3, %xmm3\n\t"
+                     "vxorps %xmm4, %xmm4, %xmm4; vxorps %xmm5, %xmm5, %xmm5\n\t"
+                     "vxorps %xmm6, %xmm6, %xmm6; vxorps %xmm7, %xmm7, %xmm7");
+}
+
+/* op->aux: VZEROALL. */
+static s64 op_vzero(struct cpu *cpu, const struct op *op, s64 left)
+{
+    if (!vector_check(cpu, ATTR_AVX)) {
+        return fault(cpu, op, left);
+    }
+    if (op->aux) {
+        zero_all(cpu);
+    } else {
+        zero_uppers(cpu);
+    }
+    return next(cpu, op, left);
+}
+
+op_fn *fpu_control_handler(const struct cpu *cpu, const struct insn *insn, struct op *op)
+{
+    bool is_zero_all = insn->id == INSN_VZEROALL;
+
     static const struct {
         u16 id;
         u8 aux;
@@ -246,6 +290,10 @@ op_fn *fpu_control_handler(const struct insn *insn, struct op *op)
             op->size = insn->operand_size;
             return handlers[i].fn;
         }
+    }
+    if (cpu->code_mode != INSN_MODE_64 && (is_zero_all || insn->id == INSN_VZEROUPPER)) {
+        op->aux = is_zero_all;
+        return op_vzero;
     }
     return NULL;
 }

@@ -391,7 +391,7 @@ bool vector_prepare(struct cpu *cpu, const struct insn *insn, struct op *op)
 
     op->fn = fpu_state_handler(cpu, insn, op);
     if (!op->fn) {
-        op->fn = fpu_control_handler(insn, op);
+        op->fn = fpu_control_handler(cpu, insn, op);
     }
     if (op->fn) {
         return true;

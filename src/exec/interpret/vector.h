@@ -34,7 +34,7 @@ bool vector_raise(struct cpu *cpu);
 
 /* Handlers that need more than a thunk; NULL if insn has none.  They may set fields of *op. */
 op_fn *fpu_state_handler(struct cpu *cpu, const struct insn *insn, struct op *op);
-op_fn *fpu_control_handler(const struct insn *insn, struct op *op);
+op_fn *fpu_control_handler(const struct cpu *cpu, const struct insn *insn, struct op *op);
 op_fn *vector_memory_handler(struct cpu *cpu, const struct insn *insn, struct op *op,
                              const struct thunk *thunk);
 
