@@ -145,6 +145,18 @@ static void emit_legacy_prefixes(struct emitter *e, const struct insn *insn, con
     }
 }
 
+/* The bytes after ModRM.  One that names a register has a bit too many outside 64-bit mode. */
+static void emit_immediate(struct emitter *e, const struct insn *insn, enum insn_mode mode)
+{
+    unsigned size = (unsigned)(insn->length - insn->imm_offset);
+    bool names_register = insn->vex && insn->operands == 4 && insn->op[3].kind == OPERAND_REG;
+
+    emit_bytes(e, insn->bytes + insn->imm_offset, size);
+    if (names_register && mode != INSN_MODE_64) {
+        e->at[-1] &= 0x7f;
+    }
+}
+
 /* The instruction as a thunk holds it. */
 static void emit_instruction(struct emitter *e, const struct insn *insn, enum insn_mode mode,
                              const struct thunk *wanted)
@@ -160,7 +172,7 @@ static void emit_instruction(struct emitter *e, const struct insn *insn, enum in
         emit(e, f.modrm);
     }
     if (insn->imm_offset < insn->length) {
-        emit_bytes(e, insn->bytes + insn->imm_offset, insn->length - insn->imm_offset);
+        emit_immediate(e, insn, mode);
     }
 }
 
