@@ -67,12 +67,22 @@ static inline bool check(struct cpu *cpu, const struct thunk *t)
     return vector_check(cpu, t->attributes);
 }
 
-bool vector_raise(struct cpu *cpu)
+bool vector_pending_mf(struct cpu *cpu, u32 attributes)
+{
+    if (!(attributes & (ATTR_X87 | ATTR_MMX)) || attributes & ATTR_NOWAIT ||
+        !(fpu_open(cpu)->fsw & FSW_ES)) {
+        return false;
+    }
+    /* LIMIT: with CR0.NE clear a PC would raise IRQ 13 instead; every system since 1995 sets it. */
+    cpu_raise(cpu, VECTOR_MF);
+    return true;
+}
+
+bool vector_raise(struct cpu *cpu, u32 attributes)
 {
     const struct fpu_area *area = fpu_open(cpu);
-    /* LIMIT: with CR0.NE clear a PC would raise IRQ 13 instead; every system since 1995 sets it. */
-    if (area->fsw & FSW_ES) {
-        return cpu_raise(cpu, VECTOR_MF);
+    if (vector_pending_mf(cpu, attributes)) {
+        return false;
     }
     u32 unmasked = area->mxcsr & ~(area->mxcsr >> 7) & 0x3f;
     bool xm = unmasked && cpu->mmu.paging.cr4 & CR4_OSXMMEXCPT;
@@ -180,7 +190,7 @@ static inline bool run(struct cpu *cpu, const struct thunk *t, void *memory,
 {
     u32 result = thunk_run(cpu, t, memory, image);
     if (unlikely(result == THUNK_FAILED)) {
-        return vector_raise(cpu);
+        return vector_raise(cpu, t->attributes);
     }
     if (t->flags_written) {
         cpu->flags = (u16)result;

@@ -34,7 +34,8 @@ static bool element_address(struct cpu *cpu, const struct op *op, u64 offset, un
 
 static bool run(struct cpu *cpu, const struct op *op, void *memory)
 {
-    return thunk_run(cpu, thunk_of(op), memory, NULL) != THUNK_FAILED || vector_raise(cpu);
+    const struct thunk *t = thunk_of(op);
+    return thunk_run(cpu, t, memory, NULL) != THUNK_FAILED || vector_raise(cpu, t->attributes);
 }
 
 /* ------------------------------------------------------------------ masked moves; op->aux: bytes
