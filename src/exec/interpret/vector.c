@@ -105,14 +105,15 @@ static bool misaligned(struct cpu *cpu, gva_t gva, const struct thunk *t)
 static bool open_read(struct cpu *cpu, const struct op *op, const struct thunk *t, void *buffer,
                       struct place *place)
 {
+    bool addressed = op_address(cpu, op, t->memory_size, ACCESS_READ, &place->gva) &&
+                     !misaligned(cpu, place->gva, t);
     place->bounced = false;
-    if (!op_address(cpu, op, t->memory_size, ACCESS_READ, &place->gva) ||
-        misaligned(cpu, place->gva, t)) {
-        return false;
-    }
-    place->p = tlb_read(&cpu->mmu, place->gva, t->memory_size);
+    place->p = addressed ? tlb_read(&cpu->mmu, place->gva, t->memory_size) : NULL;
     if (likely(place->p)) {
         return true;
+    }
+    if (vector_pending_mf(cpu, t->attributes) || !addressed) { /* it comes before all of memory's */
+        return false;
     }
     place->p = buffer;
     return load_slow(cpu, op->segment, place->gva, buffer, t->memory_size);
@@ -121,14 +122,15 @@ static bool open_read(struct cpu *cpu, const struct op *op, const struct thunk *
 static bool open_write(struct cpu *cpu, const struct op *op, const struct thunk *t, void *buffer,
                        struct place *place)
 {
+    bool addressed = op_address(cpu, op, t->memory_size, ACCESS_WRITE, &place->gva) &&
+                     !misaligned(cpu, place->gva, t);
     place->bounced = false;
-    if (!op_address(cpu, op, t->memory_size, ACCESS_WRITE, &place->gva) ||
-        misaligned(cpu, place->gva, t)) {
-        return false;
-    }
-    place->p = tlb_write(&cpu->mmu, place->gva, t->memory_size);
+    place->p = addressed ? tlb_write(&cpu->mmu, place->gva, t->memory_size) : NULL;
     if (likely(place->p)) {
         return true;
+    }
+    if (vector_pending_mf(cpu, t->attributes) || !addressed) { /* it comes before all of memory's */
+        return false;
     }
     if (!probe_slow(cpu, op->segment, place->gva, t->memory_size, &place->p)) {
         return false;
@@ -411,6 +413,9 @@ bool vector_prepare(struct cpu *cpu, const struct insn *insn, struct op *op)
     }
     set_conditions(&t);
     memory_operand(insn, &t);
+    if (t.memory_size && (insn->id == INSN_CVTPI2PS || insn->id == INSN_CVTPI2PD)) {
+        t.attributes &= ~(u32)ATTR_MMX; /* from memory they touch no MMX register: no #MF */
+    }
     op_fn *special = vector_memory_handler(cpu, insn, op, &t);
     if (special) {
         op->fn = special;
