@@ -45,11 +45,27 @@ u16 fpu_fsw_summary(u16 fsw, u16 fcw)
     return fsw & ~fcw & FSW_EXCEPTIONS ? fsw | summary : fsw & (u16)~summary;
 }
 
+u16 fpu_fcw_defined(u16 fcw)
+{
+    return (fcw & 0x1f3f) | 0x0040;
+}
+
+void fpu_set_fsw(struct fpu_area *area, u16 fsw)
+{
+    unsigned up = (unsigned)(fsw >> 11) - (unsigned)(area->fsw >> 11);
+    u8 st[8][16];
+    memcpy(st, area->st, sizeof(st));
+    for (unsigned i = 0; i < 8; i++) {
+        memcpy(area->st[i], st[(i + up) & 7], sizeof(st[0]));
+    }
+    area->fsw = fsw;
+}
+
 void fpu_initialize_x87(struct cpu *cpu, struct fpu_area *area)
 {
     struct fpu *fpu = &cpu->fpu;
+    fpu_set_fsw(area, 0);
     area->fcw = 0x037f;
-    area->fsw = 0;
     area->ftw = 0;
     fpu->last_ip = fpu->last_dp = 0;
     fpu->last_cs = fpu->last_ds = fpu->last_opcode = 0;

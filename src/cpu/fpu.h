@@ -53,6 +53,12 @@ void fpu_init_signal(struct cpu *cpu);
 /* FSW with its summary bits, which follow from the exceptions in it and FCW's masks. */
 u16 fpu_fsw_summary(u16 fsw, u16 fcw);
 
+/* FCW as it is after it was loaded: bit 6 is 1, the other reserved bits are 0. */
+u16 fpu_fcw_defined(u16 fcw);
+
+/* Load FSW alone.  The registers stay where they are, so with another TOP each has another ST(i). */
+void fpu_set_fsw(struct fpu_area *area, u16 fsw);
+
 /* FNINIT's effect on an area; the guest's instruction and data pointers are cleared too. */
 void fpu_initialize_x87(struct cpu *cpu, struct fpu_area *area);
 

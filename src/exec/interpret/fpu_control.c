@@ -86,8 +86,8 @@ static unsigned environment_put(struct cpu *cpu, struct fpu_area *area, bool wid
     for (unsigned i = 0; i < 7; i++) {
         memcpy(&word[i], image + i * unit, unit);
     }
-    area->fcw = (u16)word[0];
-    area->fsw = fpu_fsw_summary((u16)word[1], area->fcw);
+    area->fcw = fpu_fcw_defined((u16)word[0]);
+    fpu_set_fsw(area, fpu_fsw_summary((u16)word[1], area->fcw));
     area->ftw = abridged_tags((u16)word[2]);
     if (linear_format(cpu)) {
         fpu->last_ip = (word[3] & 0xffff) | word[4] >> 12 << 16;

@@ -67,9 +67,12 @@ static void fx_put_x87(struct cpu *cpu, struct fpu_area *area, const u8 *image, 
     struct fpu *fpu = &cpu->fpu;
     struct fx_image fx;
     memcpy(&fx, image, sizeof(fx));
-    memcpy(area->st, image + 32, sizeof(area->st));
-    area->fcw = fx.fcw;
-    area->fsw = fpu_fsw_summary(fx.fsw, fx.fcw);
+    for (unsigned i = 0; i < 8; i++) { /* 10 of 16 bytes: what is between them is not kept */
+        memcpy(area->st[i], image + 32 + i * 16, 10);
+        memset(area->st[i] + 10, 0, 6);
+    }
+    area->fcw = fpu_fcw_defined(fx.fcw);
+    area->fsw = fpu_fsw_summary(fx.fsw, area->fcw);
     area->ftw = fx.ftw;
     fpu->last_opcode = fx.fop & 0x7ff;
     fpu->last_ip = fx.fip;
