@@ -35,10 +35,16 @@ static bool is_canonical(gva_t gva)
 }
 
 /* The checks that no TLB entry can answer: canonical addresses, and #AC. */
+static bool check_canonical(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size)
+{
+    return cpu->code_mode != INSN_MODE_64 || (is_canonical(gva) && is_canonical(gva + size - 1)) ||
+           raise_address_fault(cpu, segment);
+}
+
 static bool check_address(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size)
 {
-    if (cpu->code_mode == INSN_MODE_64 && (!is_canonical(gva) || !is_canonical(gva + size - 1))) {
-        return raise_address_fault(cpu, segment);
+    if (!check_canonical(cpu, segment, gva, size)) {
+        return false;
     }
     if (unlikely(cpu->cpl == 3 && (cpu->rflags & RFLAGS_AC) && (cpu->mmu.paging.cr0 & CR0_AM) &&
                  size <= 8 && (gva & (size - 1)) && bits_is_power_of_two(size))) {
@@ -66,10 +72,15 @@ static bool is_ram(struct cpu *cpu, gva_t gva, unsigned size, unsigned access, b
 
 bool load_slow(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsigned size)
 {
+    return check_address(cpu, segment, gva, size) && load_unaligned(cpu, segment, gva, value, size);
+}
+
+bool load_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsigned size)
+{
     unsigned access = access_privilege(cpu);
     bool faulted;
 
-    if (!check_address(cpu, segment, gva, size)) {
+    if (!check_canonical(cpu, segment, gva, size)) {
         return false;
     }
     if (!is_ram(cpu, gva, size, access, &faulted)) {
@@ -91,10 +102,16 @@ bool load_slow(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsign
 
 bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value, unsigned size)
 {
+    return check_address(cpu, segment, gva, size) &&
+           store_unaligned(cpu, segment, gva, value, size);
+}
+
+bool store_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, const void *value, unsigned size)
+{
     unsigned access = access_privilege(cpu) | ACCESS_WRITE;
     bool faulted;
 
-    if (!check_address(cpu, segment, gva, size)) {
+    if (!check_canonical(cpu, segment, gva, size)) {
         return false;
     }
     if (!is_ram(cpu, gva, size, access, &faulted)) {
@@ -116,10 +133,15 @@ bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value,
 
 bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva)
 {
+    return check_address(cpu, segment, gva, size) && probe_unaligned(cpu, segment, gva, size, hva);
+}
+
+bool probe_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva)
+{
     unsigned access = access_privilege(cpu) | ACCESS_WRITE;
     bool faulted;
 
-    if (!check_address(cpu, segment, gva, size)) {
+    if (!check_canonical(cpu, segment, gva, size)) {
         return false;
     }
     *hva = mmu_host(&cpu->mmu, gva, size, access, &faulted);

@@ -42,6 +42,12 @@ bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value,
  */
 bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva);
 
+/* The same without #AC, which masked moves and gathers never raise. */
+bool load_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsigned size);
+bool store_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, const void *value,
+                     unsigned size);
+bool probe_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva);
+
 /* linear_address() for what nearly all 32-bit code has: a writable data segment of 4 GiB, in which
  * only an offset that wraps could be wrong.  False: ask linear_address(). */
 static inline bool flat_address(const struct cpu *cpu, unsigned segment, u64 offset, unsigned size,

@@ -62,8 +62,8 @@ static bool store_masked_slow(struct cpu *cpu, const struct op *op)
                 continue;
             }
             if (!element_address(cpu, op, i, element, ACCESS_WRITE, &gva) ||
-                !(pass ? store_slow(cpu, op->segment, gva, bytes + i, element)
-                       : probe_slow(cpu, op->segment, gva, element, &hva))) {
+                !(pass ? store_unaligned(cpu, op->segment, gva, bytes + i, element)
+                       : probe_unaligned(cpu, op->segment, gva, element, &hva))) {
                 return false;
             }
         }
@@ -121,7 +121,7 @@ static bool load_masked_slow(struct cpu *cpu, const struct op *op)
     for (unsigned i = 0; i < size; i += element) {
         if (mask[i + element - 1] & 0x80 &&
             (!element_address(cpu, op, i, element, ACCESS_READ, &gva) ||
-             !load_slow(cpu, op->segment, gva, bytes + i, element))) {
+             !load_unaligned(cpu, op->segment, gva, bytes + i, element))) {
             return false;
         }
     }
@@ -174,7 +174,7 @@ static bool gather_one(struct cpu *cpu, const struct op *op, struct gather *g, u
         memcpy(&index, g->index + i * g->index_size, g->index_size);
         index = bits_sign_extend(index, 8 * g->index_size) << op->scale;
         if (!element_address(cpu, op, index, g->element, ACCESS_READ, &gva) ||
-            !load_slow(cpu, op->segment, gva, g->result + i * g->element, g->element)) {
+            !load_unaligned(cpu, op->segment, gva, g->result + i * g->element, g->element)) {
             return false;
         }
     }
