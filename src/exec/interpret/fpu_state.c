@@ -105,7 +105,9 @@ APART bool do_fxsave(struct cpu *cpu, const struct op *op)
 {
     u8 image[LEGACY_BYTES] __attribute__((aligned(64)));
     gva_t gva;
-    if (!fx_check(cpu) || !state_address(cpu, op, LEGACY_BYTES, 16, ACCESS_WRITE, &gva)) {
+    void *hva; /* all of the image must be there, though not all of it is written */
+    if (!fx_check(cpu) || !state_address(cpu, op, LEGACY_BYTES, 16, ACCESS_WRITE, &gva) ||
+        !probe_slow(cpu, op->segment, gva, LEGACY_BYTES, &hva)) {
         return false;
     }
     fx_get(cpu, fpu_open(cpu), image, op->aux);
