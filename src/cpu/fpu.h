@@ -56,7 +56,8 @@ u16 fpu_fsw_summary(u16 fsw, u16 fcw);
 /* FCW as it is after it was loaded: bit 6 is 1, the other reserved bits are 0. */
 u16 fpu_fcw_defined(u16 fcw);
 
-/* Load FSW alone.  The registers stay where they are, so with another TOP each has another ST(i). */
+/* Load FSW alone.  The registers stay where they are, so with another TOP each has another ST(i).
+ */
 void fpu_set_fsw(struct fpu_area *area, u16 fsw);
 
 /* FNINIT's effect on an area; the guest's instruction and data pointers are cleared too. */

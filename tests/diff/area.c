@@ -14,6 +14,11 @@ void area_contents(u8 *contents)
         u64 value = random_value(&r);
         memcpy(contents + i, &value, 8);
     }
+    for (unsigned i = 0; i + 1 < AREA_SIZE; i++) {
+        if (is_cpu_segment(contents[i] | contents[i + 1] << 8)) {
+            contents[i] = 0;
+        }
+    }
     memset(contents + (CODE - AREA), INT3, CODE_SIZE);
 }
 
@@ -59,13 +64,24 @@ void area_apply(const struct area *area, const struct diff_case *c)
     }
 }
 
+static void note_change(struct outcome *o, unsigned offset, const u8 *word)
+{
+    struct change change = {.offset = (u16)offset};
+
+    memcpy(&change.value, word, 8);
+    if (o->changes < CASE_CHANGES) {
+        o->change[o->changes] = change;
+    } else {
+        o->rest = (o->rest ^ change.value ^ offset) * 0x9e3779b97f4a7c15ull;
+    }
+    o->changes++;
+}
+
 static void collect_page(const struct area *area, unsigned page, struct outcome *o)
 {
     for (unsigned at = page * PAGE_SIZE; at < (page + 1) * PAGE_SIZE; at += 8) {
         if (memcmp(area->live + at, area->expected + at, 8) != 0) {
-            struct change *change = &o->change[o->changes++];
-            change->offset = (u16)at;
-            memcpy(&change->value, area->live + at, 8);
+            note_change(o, at, area->live + at);
             write_live(area, at, area->contents + at, 8);
         }
     }
@@ -76,6 +92,7 @@ void area_collect(const struct area *area, const struct diff_case *c, struct out
     unsigned start = (unsigned)(case_start(c) - AREA), size = code_fitting(c);
 
     o->changes = 0;
+    o->rest = 0;
     for (unsigned page = 0; page < AREA_PAGES; page++) {
         unsigned at = page * PAGE_SIZE;
         if (is_writable(page) && memcmp(area->live + at, area->expected + at, PAGE_SIZE) != 0) {

@@ -8,7 +8,8 @@
  *      AREA + 0xf000   on the host only: where IRETQ finds its frame
  *
  * All else is absent.  What no case changes is the area's *contents*: INT3 in the code pages,
- * pseudo-random values elsewhere.
+ * pseudo-random values elsewhere
+ * (but never CPU_SEGMENT).
  */
 #ifndef TESTS_DIFF_AREA_H
 #define TESTS_DIFF_AREA_H
@@ -33,9 +34,6 @@ static const u8 area_pages[AREA_PAGES] = {
     [7] = PAGE_READ_ONLY, [9] = PAGE_DATA, [10] = PAGE_DATA,
 };
 
-/* Words of 8 bytes that can be written: what a case may at most change. */
-#define AREA_WORDS (6 * PAGE_SIZE / 8)
-
 /* Linux's selectors, and those of the LDT: segments at AREA. */
 enum {
     USER_CODE64 = 0x33,
@@ -54,6 +52,14 @@ enum {
     LDT_DOWN32 = 0x57, /* expand-down, 32-bit, offsets 0x6000 to 0xffffffff */
     LDT_COUNT = 11,
 };
+
+/* Of the GDT: by its limit Linux tells programs on which CPU they are. */
+#define CPU_SEGMENT 0x78
+
+static inline bool is_cpu_segment(u64 selector)
+{
+    return (selector & 0xfffc) == CPU_SEGMENT;
+}
 
 /* One side's view of it. */
 struct area {

@@ -17,12 +17,17 @@
 
 #define CASE_CODE_MAX 400
 #define CASE_POKES    16
+#define CASE_CHANGES  256
 
 enum case_kind {
     CASE_SINGLE,    /* one instruction of the table: row */
     CASE_SEQUENCE,  /* several */
-    CASE_UNDEFINED, /* one that the decoder says is undefined, or too long; row: what it was made of */
+    CASE_UNDEFINED, /* one that the decoder says is undefined, or too long; row: what it was made
+                     * of, or CASE_NO_ROW
+                     */
 };
+
+#define CASE_NO_ROW 0xffff
 
 struct registers {
     u64 gpr[16]; /* in the manual's order */
@@ -40,8 +45,8 @@ struct diff_case {
     struct fpu_area fpu __attribute__((aligned(64)));
     u64 fpu_seed; /* what st, xmm and ymm_high were made from: state.h */
     struct registers before;
-    u8 kind; /* enum case_kind */
-    u8 mode; /* enum insn_mode */
+    u8 kind;    /* enum case_kind */
+    u8 mode;    /* enum insn_mode */
     bool alone; /* the interpreter takes each instruction by itself, not in lines */
     u16 row;
     u16 code_size;
@@ -60,9 +65,10 @@ struct outcome {
     struct registers after;
     u8 vector;
     u32 error;
-    u64 cr2; /* of #PF */
-    u32 changes;
-    struct change change[AREA_WORDS];
+    u64 cr2;     /* of #PF */
+    u32 changes; /* of memory: how many words */
+    u64 rest;    /* a hash of those for which there is no room */
+    struct change change[CASE_CHANGES];
 };
 
 /* Zeroed memory for what is aligned to 64. */

@@ -7,9 +7,9 @@
 
 struct comparison {
     enum vendor vendor;
-    u64 *used; /* by index in differences[]: for how many cases */
+    u64 *used;         /* by index in differences[]: for how many cases */
     bool not_compared; /* result: something in differences[] keeps all of it from being compared */
-    bool hidden; /* result: the host has an instruction there that guests are not shown */
+    bool hidden;       /* result: the host has an instruction there that guests are not shown */
 };
 
 /* NULL, or what differs. */

@@ -77,11 +77,11 @@ static bool parse_number(const char *text, u64 *value)
 
 static bool parse(int argc, char **argv, struct options *o)
 {
-    static const struct option names[] = {
-        {"cases", 1, NULL, 'c'},       {"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'},
-        {"only", 1, NULL, 'o'},        {"report", 1, NULL, 'r'},  {"repro", 1, NULL, 'p'},
-        {"regressions", 1, NULL, 'g'}, {"failures", 1, NULL, 'f'}, {"help", 0, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"cases", 1, NULL, 'c'},       {"seconds", 1, NULL, 't'},
+                                          {"seed", 1, NULL, 's'},        {"only", 1, NULL, 'o'},
+                                          {"report", 1, NULL, 'r'},      {"repro", 1, NULL, 'p'},
+                                          {"regressions", 1, NULL, 'g'}, {"failures", 1, NULL, 'f'},
+                                          {"help", 0, NULL, 'h'},        {NULL, 0, NULL, 0}};
     int option;
     u64 number = 0;
 

@@ -69,10 +69,26 @@ static bool reserved_register_nop(const struct insn *insn, const struct diff_cas
     return insn->map == 1 && insn->opcode == 0x0d;
 }
 
+/* Is it a question whether its last bytes can be fetched, or are too many? */
+static bool near_end(const struct insn *insn, const struct diff_case *c)
+{
+    return insn->length > 10 || (case_start(c) & ~PAGE_MASK) > PAGE_SIZE - 2 * INSN_MAX_LENGTH;
+}
+
 static bool far_64(const struct insn *insn, const struct diff_case *c)
 {
     (void)c;
     return insn->rex & 8;
+}
+
+static bool of_cpu_segment(const struct insn *insn, const struct diff_case *c)
+{
+    bool found = insn->op[1].kind == OPERAND_REG && is_cpu_segment(c->before.gpr[insn->op[1].reg]);
+
+    for (unsigned i = 0; i < c->pokes; i++) {
+        found |= is_cpu_segment(c->poke[i].value);
+    }
+    return found;
 }
 
 /* Masked moves never raise #AC: that is compared. */
@@ -84,6 +100,12 @@ static bool large_and_checked(const struct insn *insn, const struct diff_case *c
 
     return c->before.flags & RFLAGS_AC && memory && !is_masked &&
            (memory->size > 8 || !memory->size);
+}
+
+static bool ten_bytes(const struct insn *insn, const struct diff_case *c)
+{
+    (void)c;
+    return memory_of(insn) && memory_of(insn)->size == 10;
 }
 
 static bool aligned_on_stack(const struct insn *insn, const struct diff_case *c)
@@ -111,7 +133,6 @@ static bool aligned_on_stack(const struct insn *insn, const struct diff_case *c)
 const struct difference differences[] = {
     {INSN_SYSCALL, ANY, OPEN_RUN, 0, NULL, KERNEL},
     {INSN_SYSENTER, ANY, OPEN_RUN, 0, NULL, KERNEL},
-    {INSN_SYSRET, AMD, OPEN_RUN, 0, NULL, "is #UD outside long mode's 64-bit kernel on Intel only"},
     {INSN_VMCALL, ANY, OPEN_RUN, 0, NULL, HYPERVISOR},
     {INSN_VMMCALL, ANY, OPEN_RUN, 0, NULL, HYPERVISOR},
     {INSN_SGDT, ANY, OPEN_RUN, 0, NULL, UMIP},
@@ -127,10 +148,13 @@ const struct difference differences[] = {
     {INSN_RDPID, ANY, OPEN_DESTINATION, 0xffffffff, NULL, HOST_VALUE},
     {INSN_RDRAND, ANY, OPEN_DESTINATION, ~0ull, NULL, HOST_VALUE},
     {INSN_RDSEED, ANY, OPEN_DESTINATION, ~0ull, NULL, HOST_VALUE},
+    {INSN_LSL, ANY, OPEN_DESTINATION, ~0ull, of_cpu_segment, "the limit is the host CPU's number"},
     {INSN_LAR, ANY, OPEN_DESTINATION, 0xf0000, NULL, "bits 19 to 16 are undefined"},
 
     {INSN_INVALID, ANY, OPEN_FAULT, 0, large_and_checked,
      "#AC for operands of more than 8 bytes is the processor's"},
+    {INSN_INVALID, ANY, OPEN_EXCEPTION, 0, ten_bytes,
+     "10 bytes are two accesses: which faults first is the processor's"},
     {INSN_INVALID, ANY, OPEN_EXCEPTION, 0, aligned_on_stack,
      "which of #SS and #GP comes first is the processor's"},
     {INSN_INT1, ANY, OPEN_CASE, 0, NULL, "a hypervisor may give another address"},
@@ -197,8 +221,8 @@ const struct difference differences[] = {
     {INSN_INS, AMD, OPEN_CASE, 0, no_count, "AMD asks for the port even where the count is 0"},
     {INSN_OUTS, AMD, OPEN_CASE, 0, no_count, "AMD asks for the port even where the count is 0"},
     {INSN_MOVSXD, AMD, OPEN_CASE, 0, operand_16, "with 66 AMD reads 32 bits, too"},
-    {INSN_UD0, AMD, OPEN_CASE, 0, NULL, "AMD's has no ModRM byte"},
-    {INSN_UD1, AMD, OPEN_CASE, 0, NULL, "AMD's has no ModRM byte"},
+    {INSN_UD0, AMD, OPEN_CASE, 0, near_end, "AMD's has no ModRM byte"},
+    {INSN_UD1, AMD, OPEN_CASE, 0, near_end, "AMD's has no ModRM byte"},
     {INSN_ARPL, AMD, OPEN_CASE, 0, in_memory, "AMD's does not write what it does not change"},
     {INSN_NOP, AMD, OPEN_CASE, 0, reserved_register_nop, "0F 0D with a register is #UD on AMD"},
     {INSN_ENTER, INTEL, OPEN_EXCEPTION, 0, NULL, "the order of its stores is the processor's"},

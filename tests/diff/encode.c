@@ -200,6 +200,25 @@ static void modrm(struct writer *w)
     put(w, (byte & ~(w->row->mask & 0xffu)) | (w->row->value & 0xffu));
 }
 
+/* Prefixes, escapes and opcode. */
+static void opcode_bytes(struct writer *w, unsigned space, unsigned opcode)
+{
+    if (space > SPACE_VEX) {
+        vex_prefixes(w);
+        vex(w, space - SPACE_VEX);
+    } else {
+        legacy_prefixes(w);
+        rex_prefix(w);
+        if (space) {
+            put(w, 0x0f);
+        }
+        if (space > 1) {
+            put(w, space == 2 ? 0x38 : 0x3a);
+        }
+    }
+    put(w, opcode);
+}
+
 void encode_row(const struct encodings *e, struct random *r, unsigned row, enum insn_mode mode,
                 u8 bytes[ENCODE_BYTES])
 {
@@ -211,23 +230,47 @@ void encode_row(const struct encodings *e, struct random *r, unsigned row, enum 
         u64 value = random_u64(r);
         memcpy(bytes + i, &value, 8);
     }
-    if (space > SPACE_VEX) {
-        vex_prefixes(&w);
-        vex(&w, space - SPACE_VEX);
-    } else {
-        legacy_prefixes(&w);
-        rex_prefix(&w);
-        if (space) {
-            put(&w, 0x0f);
-        }
-        if (space > 1) {
-            put(&w, space == 2 ? 0x38 : 0x3a);
-        }
-    }
-    put(&w, opcode);
+    opcode_bytes(&w, space, opcode);
     if (insn_decode_slots[space][opcode].flags & SLOT_MODRM) {
         modrm(&w);
     }
+}
+
+/* Prefixes and escapes; and what is an instruction on other processors that would wait, or write
+ * where no operand says: CLZERO, MWAITX, XOP, ... */
+static bool is_no_opcode(unsigned space, unsigned opcode, enum insn_mode mode)
+{
+    static const u8 one_byte[] = {0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x62, 0x64, 0x65, 0x66,
+                                  0x67, 0x8f, 0xc4, 0xc5, 0xc6, 0xc7, 0xf0, 0xf2, 0xf3};
+    static const u8 two_bytes[] = {0x01, 0x05, 0x0e, 0x0f, 0x34, 0x37, 0x38, 0x3a, 0xae, 0xc7};
+    const u8 *list = space == 0 ? one_byte : two_bytes;
+    unsigned count = space == 0 ? ARRAY_SIZE(one_byte) : space == 1 ? ARRAY_SIZE(two_bytes) : 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (list[i] == opcode) {
+            return true;
+        }
+    }
+    return space == 0 && mode == INSN_MODE_64 && opcode >> 4 == 4;
+}
+
+bool encode_no_row(struct random *r, enum insn_mode mode, u8 bytes[ENCODE_BYTES])
+{
+    static const struct decode_row no_row;
+    static const struct insn_row no_public;
+    struct writer w = {r, &no_row, &no_public, mode, bytes};
+    unsigned space = (unsigned)random_below(r, SPACE_COUNT), opcode;
+
+    opcode = (unsigned)random_below(r, 256);
+    if (is_no_opcode(space, opcode, mode)) {
+        return false;
+    }
+    for (unsigned i = 0; i < ENCODE_BYTES; i += 8) {
+        u64 value = random_u64(r);
+        memcpy(bytes + i, &value, 8);
+    }
+    opcode_bytes(&w, space, opcode);
+    return true;
 }
 
 /* ------------------------------------------------------------------ as text */
@@ -236,12 +279,12 @@ static const char *prefix_text(const struct decode_row *d)
 {
     enum wish f2 = wish(d, KEY_F2), f3 = wish(d, KEY_F3), opsize = wish(d, KEY_66);
 
-    return f2 == SET                                        ? "F2 "
-           : f3 == SET                                      ? "F3 "
-           : opsize == SET                                  ? "66 "
+    return f2 == SET                                       ? "F2 "
+           : f3 == SET                                     ? "F3 "
+           : opsize == SET                                 ? "66 "
            : opsize == CLEAR && f2 == CLEAR && f3 == CLEAR ? "NP "
-           : f2 == CLEAR && f3 == CLEAR                     ? "NF "
-                                                            : "";
+           : f2 == CLEAR && f3 == CLEAR                    ? "NF "
+                                                           : "";
 }
 
 static size_t vex_text(const struct decode_row *d, unsigned map, char *text, size_t size)

@@ -29,6 +29,9 @@ bool encode_possible(unsigned row, enum insn_mode mode);
 void encode_row(const struct encodings *e, struct random *r, unsigned row, enum insn_mode mode,
                 u8 bytes[ENCODE_BYTES]);
 
+/* Bytes with an opcode that no row has, of any map.  False: try again. */
+bool encode_no_row(struct random *r, enum insn_mode mode, u8 bytes[ENCODE_BYTES]);
+
 /* The row's encoding, such as "VEX.256.66.0F38.W0 16 /r" or "F3 0F B8 /r", into text. */
 void encode_text(const struct encodings *e, unsigned row, char *text, size_t size);
 

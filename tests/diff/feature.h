@@ -1,4 +1,5 @@
-/* feature.h - the CPUID features of the table's rows: has the host them, are guests offered them? */
+/* feature.h - the CPUID features of the table's rows: has the host them, are guests offered them?
+ */
 #ifndef TESTS_DIFF_FEATURE_H
 #define TESTS_DIFF_FEATURE_H
 

@@ -39,11 +39,43 @@ static u64 value_or_target(struct draft *d)
 
 u16 draft_selector(struct draft *d)
 {
-    static const u16 some[] = {
-        0,    1,    3,    0x23, 0x2b,   0x28,       0x2a,       0x33,     0x30,      0x10,
-        0x18, 0x1b, 0x40, 0x60, 0x80,   0xfff8,     0x2b,       0x2b,     0x33,      LDT_CODE16,
-        0x5f, 0x7f, 0x7b, 0x78, 0xfffc, LDT_DATA16, LDT_DOWN,   LDT_SMALL, LDT_DATA32, LDT_READ,
-        0x2e, 0x2c, LDT_CODE32, LDT_EXECUTE, LDT_ABSENT_CODE, LDT_ABSENT_DATA, LDT_DOWN32};
+    static const u16 some[] = {0,
+                               1,
+                               3,
+                               0x23,
+                               0x2b,
+                               0x28,
+                               0x2a,
+                               0x33,
+                               0x30,
+                               0x10,
+                               0x18,
+                               0x1b,
+                               0x40,
+                               0x60,
+                               0x80,
+                               0xfff8,
+                               0x2b,
+                               0x2b,
+                               0x33,
+                               LDT_CODE16,
+                               0x5f,
+                               0x7f,
+                               0x7b,
+                               0x78,
+                               0xfffc,
+                               LDT_DATA16,
+                               LDT_DOWN,
+                               LDT_SMALL,
+                               LDT_DATA32,
+                               LDT_READ,
+                               0x2e,
+                               0x2c,
+                               LDT_CODE32,
+                               LDT_EXECUTE,
+                               LDT_ABSENT_CODE,
+                               LDT_ABSENT_DATA,
+                               LDT_DOWN32};
     return RANDOM_OF(d->r, some);
 }
 
@@ -61,8 +93,7 @@ u64 draft_segment_base(const struct draft *d, unsigned segment)
 static void random_segments(struct draft *d)
 {
     static const u16 data[] = {USER_DATA, USER_DATA, LDT_DATA32, LDT_DATA16, LDT_SMALL,
-                               LDT_DOWN,  LDT_READ,  LDT_CODE32, LDT_DOWN32,
-                               0};
+                               LDT_DOWN,  LDT_READ,  LDT_CODE32, LDT_DOWN32, 0};
     static const u16 stack[] = {USER_DATA, LDT_DATA32, LDT_DATA16, LDT_DOWN, LDT_DOWN32};
     struct registers *r = &d->c->before;
     struct random *n = d->r;
@@ -200,8 +231,7 @@ static bool is_string(const struct insn *insn)
 
 static bool is_implicit_di(const struct insn *insn)
 {
-    return insn->id == INSN_MASKMOVQ || insn->id == INSN_MASKMOVDQU ||
-           insn->id == INSN_VMASKMOVDQU;
+    return insn->id == INSN_MASKMOVQ || insn->id == INSN_MASKMOVDQU || insn->id == INSN_VMASKMOVDQU;
 }
 
 /* Write what a displacement has to be into the bytes. */
@@ -333,16 +363,22 @@ static bool finish_undefined(struct draft *d)
     return true;
 }
 
-bool generate_single(const struct generator *g, struct random *r, unsigned row, enum insn_mode mode,
-                     struct diff_case *c)
+static struct draft start_draft(const struct generator *g, struct random *r, unsigned row,
+                                enum insn_mode mode, struct diff_case *c)
 {
-    struct draft d = {.g = g, .r = r, .c = c};
-
     c->mode = (u8)mode;
     c->kind = CASE_SINGLE;
     c->row = (u16)row;
     c->pokes = 0;
     c->alone = random_one_in(r, 2);
+    return (struct draft){.g = g, .r = r, .c = c};
+}
+
+bool generate_single(const struct generator *g, struct random *r, unsigned row, enum insn_mode mode,
+                     struct diff_case *c)
+{
+    struct draft d = start_draft(g, r, row, mode, c);
+
     encode_row(&g->encodings, r, row, mode, c->code);
     draft_decode(&d);
     draft_state(&d);
@@ -363,4 +399,17 @@ bool generate_single(const struct generator *g, struct random *r, unsigned row, 
     c->row = d.insn.row;
     c->code_size = d.insn.length;
     return true;
+}
+
+bool generate_no_row(const struct generator *g, struct random *r, enum insn_mode mode,
+                     struct diff_case *c)
+{
+    struct draft d = start_draft(g, r, CASE_NO_ROW, mode, c);
+
+    if (!encode_no_row(r, mode, c->code)) {
+        return false;
+    }
+    draft_decode(&d);
+    draft_state(&d);
+    return d.decoded == INSN_UNDEFINED && finish_undefined(&d);
 }

@@ -1,6 +1,6 @@
 /*
- * generate.h - cases: an instruction of a given row, or a sequence, with registers and memory that
- * make it do something.
+ * generate.h - cases: an instruction of a given row, or of none, or a sequence, with registers and
+ * memory that make it do something.
  *
  * Random bytes alone would fault nearly always: a memory operand is aimed at the area (mostly where
  * it can be accessed, often where a page ends), and a stack, count, selector, divisor or saved
@@ -15,15 +15,17 @@
 
 struct generator {
     struct encodings encodings;
-    bool ldt; /* there are segments of the LDT */
+    bool ldt;           /* there are segments of the LDT */
     bool aligned_locks; /* the host's kernel punishes locked operands that cross a cache line */
     bool (*usable)(void *context, unsigned row); /* may the row stand in a sequence? */
     void *context;
 };
 
-/* Both draw from *r alone: the same *r gives the same case.  False: nothing came of it. */
-bool generate_single(const struct generator *g, struct random *r, unsigned row,
-                     enum insn_mode mode, struct diff_case *c);
+/* All draw from *r alone: the same *r gives the same case.  False: nothing came of it. */
+bool generate_single(const struct generator *g, struct random *r, unsigned row, enum insn_mode mode,
+                     struct diff_case *c);
+bool generate_no_row(const struct generator *g, struct random *r, enum insn_mode mode,
+                     struct diff_case *c);
 bool generate_sequence(const struct generator *g, struct random *r, enum insn_mode mode,
                        struct diff_case *c);
 

@@ -11,10 +11,11 @@
 #include "../unit/interpret_fixture.h"
 #include "isa/paging.h"
 
-#define AREA_GPA   0x200000u             /* where the guest has the area */
-#define UPPER_HALF 0xffff800000000000ull /* the guest's physical memory, for the supervisor */
-#define VSYSCALL   0xffffffffff600000ull /* Linux emulates what is executed there */
-#define MOST_STEPS 20000
+#define AREA_GPA    0x200000u             /* where the guest has the area */
+#define UPPER_HALF  0xffff800000000000ull /* the guest's physical memory, for the supervisor */
+#define VSYSCALL    0xffffffffff600000ull /* Linux emulates what is executed there */
+#define MOST_STEPS  2000                  /* of a sequence */
+#define MOST_ROUNDS 20000                 /* of REP in a single instruction */
 
 struct guest {
     struct cpu_fixture *f;
@@ -54,7 +55,6 @@ static void gdt_descriptors(struct cpu_fixture *f)
 {
     const u16 user = FIXTURE_FLAT | FIXTURE_DPL3, local = SEGMENT_P | SEGMENT_S | FIXTURE_DPL3;
     const u16 code = FIXTURE_TYPE_CODE, data = FIXTURE_TYPE_DATA, db = SEGMENT_DB;
-    u32 limit = 0; /* of the segment that tells programs which CPU they are on */
 
     memset(f->mem.base + FIXTURE_GDT, 0, 0x100);
     cpu_fixture_descriptor(f, 0x08, 0, 0xfffff, FIXTURE_FLAT | code | db);
@@ -63,8 +63,7 @@ static void gdt_descriptors(struct cpu_fixture *f)
     cpu_fixture_descriptor(f, 0x20, 0, 0xfffff, user | code | db);
     cpu_fixture_descriptor(f, 0x28, 0, 0xfffff, user | data | db);
     cpu_fixture_descriptor(f, 0x30, 0, 0xfffff, user | code | SEGMENT_L);
-    __asm__ volatile("lsl %1, %0" : "+r"(limit) : "r"(0x7b) : "cc");
-    cpu_fixture_descriptor(f, 0x78, 0, limit,
+    cpu_fixture_descriptor(f, CPU_SEGMENT, 0, 0,
                            local | SEGMENT_TYPE_EXPAND | SEGMENT_TYPE_ACCESSED | db);
 }
 
@@ -117,6 +116,7 @@ struct guest *guest_new(void)
     struct cpu *cpu = f->cpu;
 
     g->f = f;
+    f->clock.icount = false; /* with it guests would not be offered RDRAND */
     cpu_fixture_long(f, 3);
     page_tables(f);
     gdt_descriptors(f);
@@ -297,15 +297,17 @@ enum guest_end guest_run(struct guest *g, const struct diff_case *c, const struc
 {
     struct cpu *cpu = g->f->cpu;
 
+    u64 most = c->kind == CASE_SEQUENCE ? MOST_STEPS : MOST_ROUNDS;
+
     area_apply(&g->area, c);
     load_case(g->f, c);
     cpu->icount = 0;
     if (c->alone) {
-        while (cpu->icount < MOST_STEPS && !cpu->fault.pending && cpu->cpl == 3) {
+        while (cpu->icount < most && !cpu->fault.pending && cpu->cpl == 3) {
             interpret_fixture_run(g->f, 1);
         }
     } else {
-        interpret_fixture_run(g->f, MOST_STEPS);
+        interpret_fixture_run(g->f, most);
     }
     store_outcome(cpu, o);
     enum guest_end end = ending(g, host, o);

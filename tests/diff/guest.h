@@ -1,4 +1,5 @@
-/* guest.h - a guest of the interpreter that sees what a Linux program sees, and a case run in it. */
+/* guest.h - a guest of the interpreter that sees what a Linux program sees, and a case run in it.
+ */
 #ifndef TESTS_DIFF_GUEST_H
 #define TESTS_DIFF_GUEST_H
 

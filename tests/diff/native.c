@@ -97,8 +97,8 @@ struct native *native_new(const char **reason, bool *ldt)
     struct native *n = calloc(1, sizeof(*n));
 
     *reason = NULL;
-    n->batch = mmap(NULL, sizeof(*n->batch), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                    -1, 0);
+    n->batch =
+        mmap(NULL, sizeof(*n->batch), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
         *reason = "this kernel does not let programs use WRFSBASE (Linux has since 5.9)";
     } else if (n->batch == MAP_FAILED) {

@@ -15,7 +15,7 @@
 #include "case.h"
 #include "guest.h"
 
-#define NATIVE_BATCH 64
+#define NATIVE_BATCH 256
 
 struct native_batch {
     _Atomic u32 count;   /* of cases */

@@ -20,12 +20,14 @@ struct row_count {
 };
 
 struct report {
-    struct row_count row[INSN_ROWS];
-    u64 used[128];/* by index in differences[] */
+    struct row_count row[INSN_ROWS], no_row;
+    u64 used[128]; /* by index in differences[] */
     u64 compared, singles, sequences, instructions, undefined, exceptions;
     u64 open, elsewhere, endless, kernel, hidden;
     u64 different;
 };
+
+struct row_count *report_row(struct report *r, const struct diff_case *c);
 
 /* Count a case that was compared.  at_start: it ended in an exception of its first instruction. */
 void report_count(struct report *r, const struct diff_case *c, bool at_start);

@@ -20,14 +20,21 @@ struct field {
     unsigned size;
 };
 
-#define REGISTER(name) {#name, offsetof(struct diff_case, before.name), 8}
-#define FPU(name, field, size) {#name, offsetof(struct diff_case, fpu.field), size}
+#define REGISTER(name)                                    \
+    {                                                     \
+#name, offsetof(struct diff_case, before.name), 8 \
+    }
+#define FPU(name, field, size)                             \
+    {                                                      \
+#name, offsetof(struct diff_case, fpu.field), size \
+    }
 
 static const struct field fields[] = {
-    REGISTER(rip), REGISTER(flags), REGISTER(cs),      REGISTER(ss),      REGISTER(ds),
-    REGISTER(es),  REGISTER(fs),    REGISTER(gs),      REGISTER(fs_base), REGISTER(gs_base),
-    FPU(fcw, fcw, 2), FPU(fsw, fsw, 2), FPU(ftw, ftw, 1), FPU(mxcsr, mxcsr, 4),
-    FPU(xstate, xstate_bv, 8),
+    REGISTER(rip),     REGISTER(flags),      REGISTER(cs),
+    REGISTER(ss),      REGISTER(ds),         REGISTER(es),
+    REGISTER(fs),      REGISTER(gs),         REGISTER(fs_base),
+    REGISTER(gs_base), FPU(fcw, fcw, 2),     FPU(fsw, fsw, 2),
+    FPU(ftw, ftw, 1),  FPU(mxcsr, mxcsr, 4), FPU(xstate, xstate_bv, 8),
 };
 
 /* Registers of many bytes. */
@@ -70,9 +77,9 @@ struct out {
 };
 
 #define OUT(o, ...)                                                                           \
-    ((o)->at += (o)->at < (o)->size ? (size_t)snprintf((o)->text + (o)->at, (o)->size - (o)->at, \
-                                                       __VA_ARGS__)                           \
-                                    : 0)
+    ((o)->at += (o)->at < (o)->size                                                           \
+                    ? (size_t)snprintf((o)->text + (o)->at, (o)->size - (o)->at, __VA_ARGS__) \
+                    : 0)
 
 static void write_hex(struct out *o, const u8 *bytes, unsigned size)
 {
@@ -156,8 +163,8 @@ static bool read_poke(struct diff_case *c, const char *text)
     unsigned size;
     char rest;
 
-    if (sscanf(text, "%lx:%u:%lx%c", &address, &size, &value, &rest) != 3 || size < 1 ||
-        size > 8 || !area_has(address, size) || c->pokes == CASE_POKES) {
+    if (sscanf(text, "%lx:%u:%lx%c", &address, &size, &value, &rest) != 3 || size < 1 || size > 8 ||
+        !area_has(address, size) || c->pokes == CASE_POKES) {
         return false;
     }
     case_poke(c, address, value, size);
@@ -256,9 +263,9 @@ static void classify(struct diff_case *c)
     struct insn insn;
     enum insn_result result = insn_decode(&insn, c->mode, c->code, c->code_size);
 
-    c->kind = result != INSN_OK                 ? CASE_UNDEFINED
-              : insn.length == c->code_size     ? CASE_SINGLE
-                                                : CASE_SEQUENCE;
+    c->kind = result != INSN_OK             ? CASE_UNDEFINED
+              : insn.length == c->code_size ? CASE_SINGLE
+                                            : CASE_SEQUENCE;
     c->row = result == INSN_OK ? insn.row : 0;
 }
 
@@ -270,7 +277,10 @@ bool repro_read(const char *text, struct diff_case *c, const char **error)
     unsigned bits = word ? (unsigned)strtoul(word, NULL, 10) : 0;
 
     *error = bits == 16 || bits == 32 || bits == 64 ? NULL : "the first word is not 16, 32 or 64";
-    defaults(c, bits == 64 ? INSN_MODE_64 : bits == 32 ? INSN_MODE_32 : INSN_MODE_16,
+    defaults(c,
+             bits == 64   ? INSN_MODE_64
+             : bits == 32 ? INSN_MODE_32
+                          : INSN_MODE_16,
              fpu ? strtoull(fpu + 5, NULL, 16) : 0);
     while (!*error && (word = strtok_r(NULL, " \n", &save))) {
         char *value = strchr(word, '=');

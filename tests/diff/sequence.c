@@ -2,9 +2,9 @@
  * sequence.c - several instructions as a case: flags and registers that pass from one handler to
  * the next, lines of code with branches in them, and code that changes itself.
  *
- * A block of up to 20 instructions with forward branches among them and, half the time, a loop
- * around them.  rSP, rBP, rSI and rDI point into data and are left alone by most, so that memory
- * operands find something.
+ * A block of up to 20 instructions with branches among them and, half the time, a loop around them.
+ * rSP, rBP, rSI and rDI point into data and are left alone by most, so that memory operands find
+ * something.
  */
 #include <string.h>
 
@@ -100,29 +100,90 @@ static void append_loop(struct diff_case *c)
     append(c, &back, 4);
 }
 
+/* A branch to be aimed: JMP, CALL or JCC with rel8 or rel32 (in 16-bit code rel16), LOOP, JCXZ. */
+static unsigned append_branch(struct draft *d)
+{
+    static const u8 short_ones[] = {0xeb, 0xe0, 0xe1, 0xe2, 0xe3};
+    struct diff_case *c = d->c;
+    unsigned wide = c->mode == INSN_MODE_16 ? 2 : 4;
+    u8 bytes[6] = {0};
+
+    if (random_one_in(d->r, 3)) {
+        unsigned kind = (unsigned)random_below(d->r, 3);
+        unsigned size = kind == 2 ? 2 : 1;
+        bytes[0] = kind == 2 ? 0x0f : kind ? 0xe8 : 0xe9;
+        bytes[1] = (u8)(0x80 | random_below(d->r, 16));
+        append(c, bytes, size);
+        append(c, (const u8[4]){0}, wide);
+        return wide;
+    }
+    bytes[0] =
+        random_one_in(d->r, 3) ? RANDOM_OF(d->r, short_ones) : (u8)(0x70 | random_below(d->r, 16));
+    append(c, bytes, 2);
+    return 1;
+}
+
+/* Write the displacement that ends at `end` so that it leads to `to`, if it has room. */
+static void aim_branch(struct diff_case *c, unsigned end, unsigned size, unsigned to)
+{
+    s32 distance = (s32)to - (s32)end;
+
+    if (size > 1 || (distance <= INT8_MAX && distance >= INT8_MIN)) {
+        memcpy(c->code + end - size, &distance, size);
+    }
+}
+
+/* A store into the code: over one of two NOPs at its start, to which a branch or the loop may
+ * lead. */
+static void append_store(struct draft *d, unsigned nop)
+{
+    static const u8 instead[] = {0xf5, 0xf8, 0xf9, 0x98, 0x99, 0x91, 0x92, 0x93, 0x9e, 0x9f};
+    struct diff_case *c = d->c;
+    u8 byte = RANDOM_OF(d->r, instead);
+    u32 address = (u32)(c->before.rip + nop);
+
+    if (c->mode == INSN_MODE_64) {
+        address = nop - (c->code_size + 7u);
+    }
+    append(c, (const u8[]){0xc6, c->mode == INSN_MODE_16 ? 0x06 : 0x05}, 2);
+    append(c, &address, c->mode == INSN_MODE_16 ? 2 : 4);
+    append(c, &byte, 1);
+}
+
+struct branch {
+    unsigned insn, end, size; /* which of the block; where its displacement ends, and its bytes */
+};
+
 static void build_block(struct draft *d)
 {
-    unsigned starts[BLOCK_INSNS + 1], branches[BLOCK_INSNS], count = 0, insns;
+    unsigned starts[BLOCK_INSNS + 1], insns, branches = 0, nop = 0;
     unsigned wanted = 2 + (unsigned)random_below(d->r, BLOCK_INSNS - 1);
+    bool changes_itself = random_one_in(d->r, 4);
+    struct branch branch[BLOCK_INSNS];
     struct diff_case *c = d->c;
 
     c->code_size = 0;
+    if (changes_itself) {
+        nop = (unsigned)random_below(d->r, 2);
+        append(c, (const u8[]){0x90, 0x90}, 2);
+    }
     for (insns = 0; insns < wanted && c->code_size < BLOCK_BYTES - INSN_MAX_LENGTH; insns++) {
         starts[insns] = c->code_size;
-        if (random_one_in(d->r, 5)) { /* jcc rel8, to be aimed */
-            c->code[c->code_size] = (u8)(0x70 | random_below(d->r, 16));
-            branches[count++] = insns;
-            c->code_size += 2;
+        if (random_one_in(d->r, 5)) {
+            branch[branches].insn = insns;
+            branch[branches].size = append_branch(d);
+            branch[branches++].end = c->code_size;
+        } else if (changes_itself && random_one_in(d->r, 4)) {
+            append_store(d, nop);
         } else {
             append_instruction(d, c->mode);
         }
     }
     starts[insns] = c->code_size;
-    for (unsigned k = 0; k < count; k++) {
-        unsigned from = branches[k];
-        unsigned to = from + 1 + (unsigned)random_below(d->r, insns - from);
-        unsigned distance = starts[to] - starts[from] - 2;
-        c->code[starts[from] + 1] = (u8)(distance < 128 ? distance : 0);
+    for (unsigned k = 0; k < branches; k++) { /* mostly forward, or it would often never end */
+        unsigned first = random_one_in(d->r, 8) ? 0 : branch[k].insn + 1;
+        unsigned to = first + (unsigned)random_below(d->r, insns + 1 - first);
+        aim_branch(c, branch[k].end, branch[k].size, starts[to]);
     }
     if (c->mode != INSN_MODE_16 && random_one_in(d->r, 2)) {
         append_loop(c);
@@ -177,8 +238,8 @@ bool generate_sequence(const struct generator *g, struct random *r, enum insn_mo
     plain_segments(&d);
     c->before.flags &= ~(u64)(RFLAGS_AC | RFLAGS_NT | (random_one_in(r, 12) ? 0 : RFLAGS_TF));
     aim_pointers(&d);
-    build_block(&d);
     c->before.rip = CODE + random_below(r, 0x1f00 - CASE_CODE_MAX) - segment_of_ldt(c->before.cs);
+    build_block(&d);
     draft_keep_stack_pointer(&d);
     return true;
 }

@@ -18,11 +18,12 @@ struct half { /* one batch is made and interpreted while the host runs the other
 };
 
 struct slot { /* what is generated in turn */
-    u16 row;  /* SLOT_SEQUENCE: a sequence */
+    u16 row;  /* or one of SLOT_* */
     u8 mode;
 };
 
-#define SLOT_SEQUENCE 0xffff
+#define SLOT_SEQUENCE 0xffff /* a sequence */
+#define SLOT_NO_ROW   0xfffe /* an opcode that no row has */
 #define SLOTS_MAX     (INSN_ROWS * 3 * 2 + 3000)
 
 struct session {

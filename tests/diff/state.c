@@ -16,13 +16,12 @@ static u32 random_float(struct random *r)
 
 static u64 random_double(struct random *r)
 {
-    static const u64 some[] = {0x0000000000000000, 0x8000000000000000, 0x3ff0000000000000,
-                               0xbff8000000000000, 0x7ff0000000000000, 0xfff0000000000000,
-                               0x7ff8000000000000, 0xfff8000000000001, 0x7ff0000000000001,
-                               0xfff4000000000000, 0x0000000000000001, 0x800fffffffffffff,
-                               0x0010000000000000, 0x7fefffffffffffff, 0x41dfffffffc00000,
-                               0x41e0000000000000, 0xc1e0000000200000, 0x43e0000000000000,
-                               0x3fe0000000000000, 0x36a0000000000000};
+    static const u64 some[] = {
+        0x0000000000000000, 0x8000000000000000, 0x3ff0000000000000, 0xbff8000000000000,
+        0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0xfff8000000000001,
+        0x7ff0000000000001, 0xfff4000000000000, 0x0000000000000001, 0x800fffffffffffff,
+        0x0010000000000000, 0x7fefffffffffffff, 0x41dfffffffc00000, 0x41e0000000000000,
+        0xc1e0000000200000, 0x43e0000000000000, 0x3fe0000000000000, 0x36a0000000000000};
     return random_one_in(r, 2) ? RANDOM_OF(r, some) : random_u64(r);
 }
 
@@ -50,8 +49,8 @@ static void fill_st(struct random *r, u8 *st)
     static const u64 mantissas[] = {0x0000000000000000, 0x8000000000000000, 0xc000000000000000,
                                     0x8000000000000001, 0xffffffffffffffff, 0x0000000000000001,
                                     0x7fffffffffffffff, 0x4000000000000000, 0xc90fdaa22168c235};
-    u16 exponent = random_one_in(r, 3) ? RANDOM_OF(r, exponents)
-                                       : (u16)(0x3fff - 70 + random_below(r, 140));
+    u16 exponent =
+        random_one_in(r, 3) ? RANDOM_OF(r, exponents) : (u16)(0x3fff - 70 + random_below(r, 140));
     u64 mantissa = random_one_in(r, 3) ? RANDOM_OF(r, mantissas) : random_u64(r) | BIT(63);
 
     exponent |= (u16)(random_below(r, 2) << 15);

@@ -1,5 +1,6 @@
 /*
- * fpu_control.c - x87 control instructions, LDMXCSR, and VZEROALL and VZEROUPPER outside 64-bit mode.
+ * fpu_control.c - x87 control instructions, LDMXCSR, and VZEROALL and VZEROUPPER outside 64-bit
+ * mode.
  *
  * FNSTENV and its like are done here, since what the host would store has the thunks' instruction
  * and data pointers in it, and since the host in 64-bit mode does not know the formats of 16-bit
