@@ -162,10 +162,16 @@ static u64 requested_components(const struct cpu *cpu)
     return ((u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32) & cpu->xcr0;
 }
 
+/* XINUSE.  Its bit for SSE is of the XMM registers alone, ... */
 static u64 components_in_use(const struct fpu_area *area)
 {
-    u64 in_use = area->xstate_bv & FPU_COMPONENTS;
-    return area->mxcsr != MXCSR_RESET ? in_use | XCR0_SSE : in_use;
+    return area->xstate_bv & FPU_COMPONENTS;
+}
+
+/* ... but XSAVEC, and XGETBV with it, also look at MXCSR. */
+static u64 components_in_use_or_mxcsr(const struct fpu_area *area)
+{
+    return components_in_use(area) | (area->mxcsr != MXCSR_RESET ? XCR0_SSE : 0);
 }
 
 struct sink { /* where XSAVE writes: all of it may be written */
@@ -185,7 +191,8 @@ static void sink_put(struct sink *sink, unsigned offset, const void *bytes, unsi
     }
 }
 
-static void xsave_components(struct sink *sink, u64 saved, u64 mxcsr_by, bool wide)
+/* mxcsr: MXCSR is saved. */
+static void xsave_components(struct sink *sink, u64 saved, bool mxcsr, bool wide)
 {
     struct cpu *cpu = sink->cpu;
     const struct fpu_area *area = (struct fpu_area *)cpu->fpu.state;
@@ -196,7 +203,7 @@ static void xsave_components(struct sink *sink, u64 saved, u64 mxcsr_by, bool wi
         sink_put(sink, 0, image, 24);
         sink_put(sink, 32, image + 32, XMM_OFFSET - 32);
     }
-    if (saved & mxcsr_by) {
+    if (mxcsr) {
         sink_put(sink, 24, image + 24, 8);
     }
     if (saved & XCR0_SSE) {
@@ -219,8 +226,9 @@ static bool open_sink(struct sink *sink, u64 components)
     return true;
 }
 
-/* XSAVE, and XSAVEOPT: what it may leave out is left to the implementation. */
-APART bool do_xsave(struct cpu *cpu, const struct op *op)
+/* XSAVE, and XSAVEOPT (optimized), which leaves out what is in its initial state.  What is as it
+ * was last restored from there it might leave out too, but that only saves time. */
+APART bool do_xsave(struct cpu *cpu, const struct op *op, bool optimized)
 {
     struct sink sink = {.cpu = cpu, .op = op};
     u64 rfbm = requested_components(cpu), xstate_bv;
@@ -229,7 +237,8 @@ APART bool do_xsave(struct cpu *cpu, const struct op *op)
         return false;
     }
     u64 in_use = components_in_use(fpu_open(cpu));
-    xsave_components(&sink, rfbm, XCR0_SSE | XCR0_AVX, op->aux);
+    xsave_components(&sink, optimized ? rfbm & in_use : rfbm, rfbm & (XCR0_SSE | XCR0_AVX),
+                     op->aux);
     xstate_bv = (xstate_bv & ~rfbm) | (in_use & rfbm);
     sink_put(&sink, HEADER, &xstate_bv, sizeof(xstate_bv));
     return !sink.failed;
@@ -237,7 +246,12 @@ APART bool do_xsave(struct cpu *cpu, const struct op *op)
 
 static s64 op_xsave(struct cpu *cpu, const struct op *op, s64 left)
 {
-    return do_xsave(cpu, op) ? next(cpu, op, left) : fault(cpu, op, left);
+    return do_xsave(cpu, op, false) ? next(cpu, op, left) : fault(cpu, op, left);
+}
+
+static s64 op_xsaveopt(struct cpu *cpu, const struct op *op, s64 left)
+{
+    return do_xsave(cpu, op, true) ? next(cpu, op, left) : fault(cpu, op, left);
 }
 
 /* With these three components the compacted format lies as the standard one does. */
@@ -248,9 +262,9 @@ APART bool do_xsavec(struct cpu *cpu, const struct op *op)
     if (!xsave_check(cpu) || !open_sink(&sink, rfbm)) {
         return false;
     }
-    u64 in_use = components_in_use(fpu_open(cpu));
+    u64 in_use = components_in_use_or_mxcsr(fpu_open(cpu));
     u64 header[2] = {rfbm & in_use, rfbm | COMPACT};
-    xsave_components(&sink, rfbm & in_use, XCR0_SSE, op->aux);
+    xsave_components(&sink, rfbm & in_use, rfbm & in_use & XCR0_SSE, op->aux);
     sink_put(&sink, HEADER, header, sizeof(header));
     return !sink.failed;
 }
@@ -354,7 +368,7 @@ static s64 op_xgetbv(struct cpu *cpu, const struct op *op, s64 left)
         return fault(cpu, op, left);
     }
     if ((u32)cpu->gpr[RCX] == 1) {
-        value &= components_in_use(fpu_open(cpu));
+        value &= components_in_use_or_mxcsr(fpu_open(cpu));
     }
     cpu->gpr[RAX] = (u32)value;
     cpu->gpr[RDX] = value >> 32;
@@ -367,8 +381,8 @@ op_fn *fpu_state_handler(struct cpu *cpu, const struct insn *insn, struct op *op
         u16 id;
         op_fn *fn;
     } areas[] = {
-        {INSN_FXSAVE, op_fxsave},  {INSN_FXRSTOR, op_fxrstor}, {INSN_XSAVE, op_xsave},
-        {INSN_XSAVEOPT, op_xsave}, {INSN_XSAVEC, op_xsavec},   {INSN_XRSTOR, op_xrstor},
+        {INSN_FXSAVE, op_fxsave},     {INSN_FXRSTOR, op_fxrstor}, {INSN_XSAVE, op_xsave},
+        {INSN_XSAVEOPT, op_xsaveopt}, {INSN_XSAVEC, op_xsavec},   {INSN_XRSTOR, op_xrstor},
         {INSN_XGETBV, op_xgetbv},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(areas); i++) {
