@@ -5,6 +5,7 @@
  * Intel SDM vol. 2, MASKMOVDQU, VMASKMOV, VPMASKMOV, VGATHER, VPGATHER.
  */
 #include "base/string.h"
+#include "cpu/debug.h"
 #include "cpu/fpu.h"
 #include "exec/interpret/code.h"
 #include "exec/interpret/operand.h"
@@ -162,6 +163,7 @@ enum {                            /* op->size of a gather */
 struct gather {
     u8 result[VECTOR_BYTES], mask[VECTOR_BYTES], index[VECTOR_BYTES];
     unsigned element, index_size, count;
+    unsigned loads; /* begun */
 };
 
 /* Element i, if its mask is set. */
@@ -169,6 +171,7 @@ static bool gather_one(struct cpu *cpu, const struct op *op, struct gather *g, u
 {
     u8 *mask = g->mask + i * g->element;
     if (mask[g->element - 1] & 0x80) {
+        g->loads++;
         u64 index = 0;
         gva_t gva;
         memcpy(&index, g->index + i * g->index_size, g->index_size);
@@ -182,11 +185,21 @@ static bool gather_one(struct cpu *cpu, const struct op *op, struct gather *g, u
     return true;
 }
 
+/* The traps of what has been gathered come in place of the fault that a later element met. */
+static void prefer_traps(struct cpu *cpu)
+{
+    struct fault fault = cpu->fault;
+
+    if (cpu->single_step_needed && debug_after_instruction(cpu, cpu->debug_step)) {
+        cpu->fault = fault;
+    }
+}
+
 /* dst, src, aux: registers of the result, the mask, the indices.  What is done is kept on a fault,
  * with its mask bits cleared, so that the instruction goes on where it was. */
 APART bool do_gather(struct cpu *cpu, const struct op *op)
 {
-    struct gather g;
+    struct gather g = {.loads = 0};
     unsigned length = op->size & GATHER_256 ? 32 : 16, done = 0;
     if (!vector_check(cpu, ATTR_AVX)) {
         return false;
@@ -205,6 +218,8 @@ APART bool do_gather(struct cpu *cpu, const struct op *op)
         unsigned used = g.count * g.element;
         memset(g.result + used, 0, sizeof(g.result) - used);
         memset(g.mask, 0, sizeof(g.mask));
+    } else if (g.loads > 1) {
+        prefer_traps(cpu);
     }
     vector_put(area, op->dst, g.result);
     vector_put(area, op->src, g.mask);
