@@ -18,14 +18,10 @@ static const struct thunk *thunk_of(const struct op *op)
     return (const struct thunk *)(uintptr_t)op->imm;
 }
 
-/* The linear address of size bytes at offset from the start of the operand. */
-static bool element_address(struct cpu *cpu, const struct op *op, u64 offset, unsigned size,
+/* The linear address of the size bytes at effective address ea. */
+static bool element_address(struct cpu *cpu, const struct op *op, u64 ea, unsigned size,
                             unsigned access, gva_t *gva)
 {
-    u64 ea = effective_address(cpu, op) + offset;
-    if (op->ea & (EA_ADDRESS_32 | EA_ADDRESS_16)) {
-        ea &= op->ea & EA_ADDRESS_32 ? 0xffffffff : 0xffff;
-    }
     *gva = ea;
     if (op->ea & (EA_SEGMENT_BASE | EA_LEGACY)) {
         return linear_address(cpu, op->segment, ea, size, access, gva);
@@ -49,6 +45,7 @@ static bool store_masked_slow(struct cpu *cpu, const struct op *op)
     u8 bytes[VECTOR_BYTES] __attribute__((aligned(32)));
     u8 other[VECTOR_BYTES] __attribute__((aligned(32)));
     unsigned size = thunk_of(op)->memory_size, element = op->aux;
+    u64 start = effective_address(cpu, op);
     gva_t gva;
 
     memset(bytes, 0x00, sizeof(bytes));
@@ -62,7 +59,7 @@ static bool store_masked_slow(struct cpu *cpu, const struct op *op)
             if (bytes[i] != other[i]) {
                 continue;
             }
-            if (!element_address(cpu, op, i, element, ACCESS_WRITE, &gva) ||
+            if (!element_address(cpu, op, start + i, element, ACCESS_WRITE, &gva) ||
                 !(pass ? store_unaligned(cpu, op->segment, gva, bytes + i, element)
                        : probe_unaligned(cpu, op->segment, gva, element, &hva))) {
                 return false;
@@ -75,8 +72,8 @@ static bool store_masked_slow(struct cpu *cpu, const struct op *op)
 static bool store_masked(struct cpu *cpu, const struct op *op)
 {
     gva_t gva;
-    if (!(op->ea & EA_LEGACY) &&
-        element_address(cpu, op, 0, thunk_of(op)->memory_size, ACCESS_WRITE, &gva)) {
+    if (!(op->ea & EA_LEGACY) && element_address(cpu, op, effective_address(cpu, op),
+                                                 thunk_of(op)->memory_size, ACCESS_WRITE, &gva)) {
         void *p = tlb_write(&cpu->mmu, gva, thunk_of(op)->memory_size);
         if (p) {
             return run(cpu, op, p);
@@ -116,12 +113,13 @@ static bool load_masked_slow(struct cpu *cpu, const struct op *op)
     u8 bytes[VECTOR_BYTES] __attribute__((aligned(32))) = {0};
     u8 mask[VECTOR_BYTES];
     unsigned size = thunk_of(op)->memory_size, element = op->aux;
+    u64 start = effective_address(cpu, op);
     gva_t gva;
 
     vector_get(fpu_open(cpu), op->src, mask);
     for (unsigned i = 0; i < size; i += element) {
         if (mask[i + element - 1] & 0x80 &&
-            (!element_address(cpu, op, i, element, ACCESS_READ, &gva) ||
+            (!element_address(cpu, op, start + i, element, ACCESS_READ, &gva) ||
              !load_unaligned(cpu, op->segment, gva, bytes + i, element))) {
             return false;
         }
@@ -138,7 +136,7 @@ APART bool do_load_masked(struct cpu *cpu, const struct op *op)
         return false;
     }
     if (!(op->ea & EA_LEGACY)) {
-        if (!element_address(cpu, op, 0, size, ACCESS_READ, &gva)) {
+        if (!element_address(cpu, op, effective_address(cpu, op), size, ACCESS_READ, &gva)) {
             return false;
         }
         p = tlb_read(&cpu->mmu, gva, size);
@@ -176,7 +174,11 @@ static bool gather_one(struct cpu *cpu, const struct op *op, struct gather *g, u
         gva_t gva;
         memcpy(&index, g->index + i * g->index_size, g->index_size);
         index = bits_sign_extend(index, 8 * g->index_size) << op->scale;
-        if (!element_address(cpu, op, index, g->element, ACCESS_READ, &gva) ||
+        u64 ea = effective_address(cpu, op) + index;
+        if (op->ea & EA_ADDRESS_32) { /* with 16 bits there are no gathers */
+            ea = (u32)ea;
+        }
+        if (!element_address(cpu, op, ea, g->element, ACCESS_READ, &gva) ||
             !load_unaligned(cpu, op->segment, gva, g->result + i * g->element, g->element)) {
             return false;
         }
