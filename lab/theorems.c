@@ -38,10 +38,10 @@ static void expect(struct show *show, bool is_so, const char *what)
 
 static void print_classes(const char *name, const struct classes *c)
 {
-    printf("  %-8s%-13s%-10s%s%s%s%s%s\n", name, c->privileged ? "privileged" : "",
-           is_sensitive(c) ? "sensitive" : "innocuous", c->control_sensitive ? " control" : "",
+    printf("  %-8s%-13s%s%s%s%s%s%s\n", name, c->privileged ? "privileged" : "",
+           is_sensitive(c) ? "sensitive:" : "innocuous", c->control_sensitive ? " control" : "",
            c->location_sensitive ? " location" : "", c->mode_sensitive ? " mode" : "",
-           c->supervisor_sensitive ? " in supervisor mode" : "",
+           c->supervisor_sensitive ? ", in supervisor mode" : "",
            c->user_sensitive ? " and in user mode" : "");
 }
 
@@ -87,7 +87,8 @@ static void follow(void *context, const struct machine *real)
     for (size_t n = 0; real->M == SUPERVISOR && n < sizeof parts / sizeof *parts; n++) {
         if (real->P == program_address(path->monitor, parts[n])) {
             size_t length = strlen(path->text);
-            snprintf(path->text + length, sizeof path->text - length, " %s", parts[n]);
+            snprintf(path->text + length, sizeof path->text - length, "%s%s", length ? " " : "  ",
+                     parts[n]);
         }
     }
 }
@@ -127,7 +128,7 @@ static void show_example(struct show *show)
         pair.context = &path;
         print_state(&pair.bare);
         struct step step = pair_step(&pair);
-        printf("%-10s%6u %s\n", traps[step.trap], step.cost, path.text);
+        printf("%-10s%6u%s\n", traps[step.trap], step.cost, path.text);
         if (!pair_same(&pair)) {
             expect(show, false, "the states differ");
             return;
