@@ -11,7 +11,7 @@ packages_of() {
         echo gcc libc6-dev meson ninja-build python3 pkg-config libuv1-dev zlib1g-dev liblzma-dev \
             libzstd-dev liblz4-dev libjson-c-dev
         ;;
-    check) echo libcmocka-dev libzydis-dev ;;
+    check) echo gdb libcmocka-dev libzydis-dev ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     bench) ;;
     format) echo clang-format-14 ;;

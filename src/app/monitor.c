@@ -378,7 +378,7 @@ static bool is_short_for(const char *typed, const char *word)
     return typed && word ? !strncmp(typed, word, strlen(typed)) : typed == word;
 }
 
-static bool execute(struct monitor *monitor)
+bool monitor_execute(struct monitor *monitor)
 {
     char *rest;
     char *word = strtok_r(monitor->line, " \t", &rest);
@@ -453,7 +453,7 @@ bool monitor_input(struct monitor *monitor, uint8_t byte)
         if (monitor->length > 0) {
             memcpy(monitor->last, monitor->line, monitor->length + 1);
         }
-        end = execute(monitor);
+        end = monitor_execute(monitor);
         if (!end) {
             prompt(monitor);
         }

@@ -32,4 +32,7 @@ void monitor_close(struct monitor *monitor);
 /* A byte that the user typed.  True if the user asked for the machine's end. */
 bool monitor_input(struct monitor *monitor, uint8_t byte);
 
+/* The command in monitor->line, without a prompt.  True if it asks for the machine's end. */
+bool monitor_execute(struct monitor *monitor);
+
 #endif

@@ -15,7 +15,7 @@
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
 static parse_fn parse_memory, parse_cpus, parse_protocol, parse_console, parse_serial2,
-    parse_debug_console, parse_stats;
+    parse_debug_console, parse_gdb, parse_stats;
 
 struct row {
     char letter;          /* 0: none */
@@ -49,6 +49,8 @@ static const struct row rows[] = {
     {0, "debug-console", "[=FILE]", "port 0xe9, to FILE or standard error", "file",
      parse_debug_console, 0},
     {0, "testdev", NULL, "QEMU's pc-testdev, for test kernels", "", NULL, MEMBER(testdev)},
+    {0, "gdb", "WHERE[,wait]", "let gdb in: unix:PATH or tcp:127.0.0.1:PORT",
+     "unix: tcp:127.0.0.1:", parse_gdb, 0},
     {0, "trace", "LIST", "exits,exceptions,interrupts,io to standard error",
      "exits exceptions interrupts io", NULL, MEMBER(trace)},
     {0, "stats", "[=FILE]", "figures at the end, as JSON", "file", parse_stats, 0},
@@ -164,6 +166,11 @@ static bool parse_debug_console(struct options *options, const char *value, char
     options->debug_console = true;
     options->debug_console_path = value;
     return true;
+}
+
+static bool parse_gdb(struct options *options, const char *value, char *error, size_t error_size)
+{
+    return gdb_place_parse(&options->gdb, value, error, error_size);
 }
 
 static bool parse_stats(struct options *options, const char *value, char *error, size_t error_size)

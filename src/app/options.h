@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "app/gdb/listen.h"
+
 struct options {
     const char *kernel, *initrd, *append;
     uint64_t memory_bytes;
@@ -19,6 +21,7 @@ struct options {
     bool debug_console;
     const char *debug_console_path; /* NULL: standard error */
     bool testdev;
+    struct gdb_place gdb; /* its text is NULL without one */
     const char *trace;
     bool stats;
     const char *stats_path; /* NULL: standard error */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "app/console.h"
+#include "app/gdb/server.h"
 #include "app/options.h"
 #include "app/report.h"
 #include "app/terminal.h"
@@ -23,7 +24,8 @@ struct run {
     struct console console;
     bool on_stdio; /* one of the serial ports is the console */
     FILE *stats_file, *debug_file;
-    FILE *error_file; /* standard error while the guest has the terminal; NULL: stderr */
+    FILE *error_file;       /* standard error while the guest has the terminal; NULL: stderr */
+    struct gdb_server *gdb; /* NULL: none */
     struct ringer *machine;
 };
 
@@ -156,6 +158,9 @@ static void destroy(struct run *run)
     if (run->on_stdio) {
         console_detach(&run->console);
     }
+    if (run->gdb) {
+        gdb_server_detach(run->gdb);
+    }
     ringer_destroy(run->machine);
     run->machine = NULL;
 }
@@ -169,6 +174,11 @@ static void tell_paths(struct run *run)
         if (!strcmp(where[i], "pty") && path) {
             fprintf(stderr, "ringer: COM%u is at %s\r\n", i + 1, path);
         }
+    }
+    if (run->gdb && (run->options.gdb.wait ||
+                     strncmp(run->options.gdb.text, run->gdb->name, run->options.gdb.length))) {
+        fprintf(stderr, "ringer: gdb connects to %s%s\r\n", run->gdb->name,
+                run->gdb->waits ? "; the guest waits for it" : "");
     }
 }
 
@@ -218,13 +228,24 @@ static int finish(struct run *run, const struct ringer_exit *end)
 
 static bool wants_end(const struct run *run)
 {
-    return caught_signal || (run->on_stdio && console_wants_end(&run->console));
+    return caught_signal || (run->gdb && run->gdb->quit) ||
+           (run->on_stdio && console_wants_end(&run->console));
+}
+
+/* What gdb is told: it knows only signals. */
+static int status_for_gdb(const struct ringer_exit *end, int status)
+{
+    return end->reason == RINGER_EXIT_TRIPLE_FAULT ? -SIGABRT : status;
 }
 
 /* Runs the machine to its end.  *again is set where the guest wants a new one. */
 static int run_machine(struct run *run, bool *again)
 {
     struct ringer_exit end = {.reason = RINGER_EXIT_FAILURE};
+    if (run->gdb && gdb_server_attach(run->gdb, run->machine) < 0) {
+        complain(ringer_error(run->machine));
+        return STATUS_FAILURE;
+    }
     if (run->on_stdio) {
         int result = console_attach(&run->console, run->machine);
         if (result < 0) {
@@ -242,7 +263,11 @@ static int run_machine(struct run *run, bool *again)
         *again = true;
         return STATUS_OK;
     }
-    return finish(run, &end);
+    int status = finish(run, &end);
+    if (run->gdb) {
+        gdb_server_tell_end(run->gdb, status_for_gdb(&end, status));
+    }
+    return status;
 }
 
 /* The figures of the machine that ended last. */
@@ -302,12 +327,18 @@ int run_main(int argc, char **argv)
     if (!open_files(&run)) {
         return STATUS_USER;
     }
+    if (run.options.gdb.text && !(run.gdb = gdb_server_create(&run.options.gdb, run.options.kernel,
+                                                              error, sizeof(error)))) {
+        complain(error);
+        return STATUS_USER;
+    }
     bool second = !strcmp(run.options.serial2, "stdio");
     run.on_stdio = second || !strcmp(run.options.console, "stdio");
     console_init(&run.console, second ? 1 : 0, &caught_signal);
     run.error_file = terminal_open_errors();
     catch_signals();
     int status = run_all(&run);
+    gdb_server_destroy(run.gdb);
     terminal_restore();
     if (run.error_file) {
         fclose(run.error_file);

@@ -260,6 +260,8 @@ void board_run(struct ringer *m)
         debug_serve(m);
         if (m->sync.pending) {
             sync_serve(m);
+        } else if (m->held) {
+            sync_serve_held(m);
         }
         if (more || (m->sync.pending && sync_is_due(m))) {
             uv_run(&m->loop, UV_RUN_NOWAIT);

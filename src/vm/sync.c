@@ -87,6 +87,14 @@ bool sync_is_due(struct ringer *m)
            host_monotonic_ns() >= sync_wake_host_ns(m);
 }
 
+void sync_serve_held(struct ringer *m)
+{
+    if (m->sync.input_ready) {
+        m->sync.input_ready = false;
+        watch_call_ready(m);
+    }
+}
+
 void sync_serve(struct ringer *m)
 {
     if (m->sync.halted && host_monotonic_ns() >= sync_wake_host_ns(m)) {

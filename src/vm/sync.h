@@ -25,6 +25,10 @@ void sync_begin(struct ringer *machine, const struct ring_message *message);
 /* Let input in; then answer, unless the vCPU is halted and still has nothing to do. */
 void sync_serve(struct ringer *machine);
 
+/* The vCPU is held, perhaps by itself: it comes to no SYNC, so what input has waited for one is let
+ * in now. */
+void sync_serve_held(struct ringer *machine);
+
 /* Is the pending one to be answered without waiting for the host's time? */
 bool sync_is_due(struct ringer *machine);
 

@@ -34,6 +34,7 @@ static void test_defaults(void **state)
     assert_int_equal(o.memory_bytes, 512 << 20);
     assert_int_equal(o.cpus, 1);
     assert_string_equal(o.engine, "auto");
+    assert_null(o.gdb.text);
     assert_string_equal(o.console, "stdio");
     assert_string_equal(o.serial2, "none");
     assert_int_equal(o.protocol, RINGER_PROTOCOL_AUTO);
@@ -48,7 +49,10 @@ static void test_all(void **state)
     char error[256] = "";
     assert_true(parse(&o, error, sizeof(error),
                       "-k K --initrd=I -aA -m 2g --cpus 3 -e interp --protocol pvh --console none "
-                      "--serial2 unix:/s --stats=F"));
+                      "--serial2 unix:/s --stats=F --gdb tcp:localhost:1234,wait"));
+    assert_string_equal(o.gdb.text, "tcp:localhost:1234,wait");
+    assert_int_equal(o.gdb.length, strlen("tcp:localhost:1234"));
+    assert_true(o.gdb.wait);
     assert_string_equal(o.kernel, "K");
     assert_string_equal(o.initrd, "I");
     assert_string_equal(o.append, "A");
@@ -112,6 +116,9 @@ static void test_mistakes(void **state)
         {"--serial2 tty", "'tty'"},
         {"--serial2 stdio", "only one"},
         {"-i I", "kernel"},
+        {"--gdb tcp:0.0.0.0:1", "loopback"},
+        {"--gdb tcp:127.0.0.1:65536", "65536"},
+        {"--gdb unix:,wait", "path"},
     };
     struct options o;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

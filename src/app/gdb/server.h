@@ -1,0 +1,41 @@
+/*
+ * server.h - the debugger's door: where gdb connects, and what that does to the guest.
+ *
+ * The socket outlives machines: a reset makes a new one, and the debugger stays.  There is one
+ * client at a time; another finds its connection closed.  A client that comes holds the guest; one
+ * that goes lets it run on, however it goes.
+ */
+#ifndef APP_GDB_SERVER_H
+#define APP_GDB_SERVER_H
+
+#include <ringer/ringer.h>
+
+#include "app/gdb/listen.h"
+#include "app/gdb/stub.h"
+
+struct gdb_server {
+    struct ringer *machine; /* NULL between two */
+    int listener, client;   /* -1: none */
+    bool waits;             /* the guest waits for a client that lets it go */
+    bool quit;              /* a client wants the machine's end */
+    const char *kernel;     /* path, or NULL: it tells which architecture is debugged */
+    char name[160];         /* where it listens */
+    struct gdb_host host;
+    struct gdb_stub stub;
+};
+
+/* Listens.  NULL, with a line for people, on failure. */
+struct gdb_server *gdb_server_create(const struct gdb_place *place, const char *kernel, char *error,
+                                     size_t error_size);
+void gdb_server_destroy(struct gdb_server *server); /* NULL is harmless */
+
+/* A machine that has been made and loaded and not yet run; and before it is destroyed.  0 or
+ * -errno.
+ */
+int gdb_server_attach(struct gdb_server *server, struct ringer *machine);
+void gdb_server_detach(struct gdb_server *server);
+
+/* The program is about to end with this status, or because of a signal if it is negative. */
+void gdb_server_tell_end(struct gdb_server *server, int status);
+
+#endif
