@@ -1,5 +1,5 @@
 /*
- * acpi.c - the ACPI tables: RSDP, RSDT, XSDT, FADT, FACS, MADT, DSDT.
+ * acpi.c - the ACPI tables: RSDP, RSDT, XSDT, FADT, FACS, MADT, DSDT; MCFG where there is PCI.
  *
  * Source: ACPI specification 5.0, "ACPI Software Programming Model".
  * LIMIT: processors have no objects in the DSDT: the guest idles by HLT and sees no C or P states.
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boot/acpi.h"
+#include "boot/acpi_pci.h"
 #include "boot/aml.h"
 #include "boot/bios.h"
 #include "boot/job.h"
@@ -16,6 +17,8 @@
 #define RSDP_SIZE   36
 #define FADT_SIZE   268
 #define FACS_SIZE   64
+
+#define MCFG_BUS_BYTES (1u << 20)
 
 #define XAPIC_CPUS 255 /* larger APIC ids need the x2APIC entries */
 
@@ -69,9 +72,11 @@ enum {
 /* The tables under construction, from BIOS_TABLES upwards. */
 struct tables {
     const struct boot_machine *machine;
-    u8 *bytes;                              /* hva of BIOS_TABLES */
-    u32 size;                               /* used so far */
-    u32 dsdt, facs, fadt, madt, rsdt, xsdt; /* gpa */
+    u8 *bytes;                        /* hva of BIOS_TABLES */
+    u32 size;                         /* used so far */
+    u32 dsdt, facs, fadt, rsdt, xsdt; /* gpa */
+    u32 roots[3];                     /* what RSDT and XSDT list: FADT, MADT, MCFG */
+    unsigned root_count;
 };
 
 static const u32 room = BIOS_TABLES_END - BIOS_TABLES;
@@ -214,7 +219,13 @@ static bool write_dsdt(struct tables *t)
     if (t->machine->keyboard_controller) {
         write_keyboard(&a, t->machine->mouse);
     }
+    if (t->machine->pci) {
+        acpi_pci_write_devices(&a, t->machine);
+    }
     aml_close(&a);
+    if (t->machine->pci) {
+        acpi_pci_write_mode(&a);
+    }
     t->size = t->dsdt - BIOS_TABLES + a.size;
     finish(table, "DSDT", 2, a.size);
     return !a.overflow;
@@ -273,6 +284,7 @@ static bool write_fadt(struct tables *t)
                                    FADT_RESET_REG_SUP | (m->pm_timer_32bit ? FADT_TMR_VAL_EXT : 0));
     write_fadt_ports(fadt, m);
     finish(fadt, "FACP", 5, FADT_SIZE);
+    t->roots[t->root_count++] = t->fadt;
     return true;
 }
 
@@ -320,7 +332,8 @@ static bool write_madt(struct tables *t)
         return false;
     }
     u32 size = HEADER_SIZE + 8 + small * 8 + large * 16 + 12 + 2 * 10 + 6 + (large ? 12 : 0);
-    u8 *madt = add(t, size, &t->madt), *p = madt + HEADER_SIZE + 8;
+    u32 gpa;
+    u8 *madt = add(t, size, &gpa), *p = madt + HEADER_SIZE + 8;
     if (!madt) {
         return false;
     }
@@ -341,22 +354,39 @@ static bool write_madt(struct tables *t)
         e[8] = 1;
     }
     finish(madt, "APIC", 3, size);
+    t->roots[t->root_count++] = gpa;
+    return true;
+}
+
+/* Where PCI configuration space is in memory; true, and no table, where there is no PCI. */
+static bool write_mcfg(struct tables *t)
+{
+    u32 gpa, size = HEADER_SIZE + 8 + 16;
+    u8 *mcfg = t->machine->pci ? add(t, size, &gpa) : NULL;
+    if (!mcfg) {
+        return !t->machine->pci;
+    }
+    put_u64(mcfg + HEADER_SIZE + 8, MEM_ECAM_START);
+    mcfg[HEADER_SIZE + 8 + 11] = (MEM_ECAM_END - MEM_ECAM_START) / MCFG_BUS_BYTES - 1; /* last */
+    finish(mcfg, "MCFG", 1, size);
+    t->roots[t->root_count++] = gpa;
     return true;
 }
 
 static bool write_roots(struct tables *t)
 {
-    u8 *rsdt = add(t, HEADER_SIZE + 2 * 4, &t->rsdt);
-    u8 *xsdt = add(t, HEADER_SIZE + 2 * 8, &t->xsdt);
+    u32 rsdt_size = HEADER_SIZE + t->root_count * 4, xsdt_size = HEADER_SIZE + t->root_count * 8;
+    u8 *rsdt = add(t, rsdt_size, &t->rsdt);
+    u8 *xsdt = add(t, xsdt_size, &t->xsdt);
     if (!rsdt || !xsdt) {
         return false;
     }
-    put_u32(rsdt + HEADER_SIZE, t->fadt);
-    put_u32(rsdt + HEADER_SIZE + 4, t->madt);
-    finish(rsdt, "RSDT", 1, HEADER_SIZE + 2 * 4);
-    put_u64(xsdt + HEADER_SIZE, t->fadt);
-    put_u64(xsdt + HEADER_SIZE + 8, t->madt);
-    finish(xsdt, "XSDT", 1, HEADER_SIZE + 2 * 8);
+    for (unsigned i = 0; i < t->root_count; i++) {
+        put_u32(rsdt + HEADER_SIZE + 4 * i, t->roots[i]);
+        put_u64(xsdt + HEADER_SIZE + 8 * i, t->roots[i]);
+    }
+    finish(rsdt, "RSDT", 1, rsdt_size);
+    finish(xsdt, "XSDT", 1, xsdt_size);
     return true;
 }
 
@@ -382,7 +412,7 @@ int acpi_write(const struct boot_machine *machine, const struct mem *mem, gpa_t 
         return boot_fail(error, "memory", "needs at least 1 MiB");
     }
     if (!write_dsdt(&t) || !write_facs(&t) || !write_fadt(&t) || !write_madt(&t) ||
-        !write_roots(&t)) {
+        !write_mcfg(&t) || !write_roots(&t)) {
         return boot_fail(error, "ACPI tables", "no room for %u CPUs", machine->cpu_count);
     }
     write_rsdp(root, &t);

@@ -14,14 +14,33 @@ enum {
     OP_SCOPE = 0x10,
     OP_BUFFER = 0x11,
     OP_PACKAGE = 0x12,
+    OP_METHOD = 0x14,
     OP_EXTENDED = 0x5b,
+    OP_ARG0 = 0x68,
+    OP_STORE = 0x70,
     OP_DEVICE = 0x82, /* after OP_EXTENDED */
+    OP_IF = 0xa0,
+    OP_RETURN = 0xa4,
 };
 
 enum {
     RESOURCE_IRQ = 0x22, /* small item 4, 2 bytes */
     RESOURCE_IO = 0x47,  /* small item 8, 7 bytes */
     RESOURCE_END = 0x79, /* small item 15, 1 byte */
+    RESOURCE_MEMORY32_FIXED = 0x86,
+    RESOURCE_DWORD_RANGE = 0x87,
+    RESOURCE_WORD_RANGE = 0x88,
+    RESOURCE_QWORD_RANGE = 0x8a,
+};
+
+/* Of a range: what it is of, and its flags: the bridge passes it on, as it is, with fixed ends. */
+enum {
+    RANGE_MEMORY = 0,
+    RANGE_IO = 1,
+    RANGE_BUS = 2,
+    RANGE_FIXED = 0x0c,
+    RANGE_ENTIRE = 0x03, /* of I/O: ISA and other addresses */
+    RANGE_WRITABLE = 0x01,
 };
 
 void aml_byte(struct aml *a, u8 value)
@@ -117,6 +136,14 @@ void aml_package(struct aml *a, u8 elements)
     aml_byte(a, elements);
 }
 
+void aml_method(struct aml *a, const char *name, u8 arguments)
+{
+    aml_byte(a, OP_METHOD);
+    open_length(a);
+    name_string(a, name);
+    aml_byte(a, arguments);
+}
+
 void aml_name(struct aml *a, const char *name)
 {
     aml_byte(a, OP_NAME);
@@ -181,4 +208,90 @@ void aml_irq(struct aml *a, unsigned irq)
 {
     aml_byte(a, RESOURCE_IRQ);
     aml_word(a, (u16)(1u << irq));
+}
+
+void aml_memory(struct aml *a, u32 base, u32 size)
+{
+    aml_byte(a, RESOURCE_MEMORY32_FIXED);
+    aml_word(a, 9);
+    aml_byte(a, RANGE_WRITABLE);
+    aml_dword(a, base);
+    aml_dword(a, size);
+}
+
+/* The head of a range, whose five numbers have size bytes each. */
+static void range_head(struct aml *a, u8 resource, u16 size, u8 of, u8 flags)
+{
+    aml_byte(a, resource);
+    aml_word(a, (u16)(3 + 5 * size));
+    aml_byte(a, of);
+    aml_byte(a, RANGE_FIXED);
+    aml_byte(a, flags);
+}
+
+/* Granularity, first, last, translation, length. */
+static void word_range(struct aml *a, u8 of, u8 flags, u16 first, u16 last)
+{
+    range_head(a, RESOURCE_WORD_RANGE, 2, of, flags);
+    aml_word(a, 0);
+    aml_word(a, first);
+    aml_word(a, last);
+    aml_word(a, 0);
+    aml_word(a, (u16)(last - first + 1));
+}
+
+void aml_bus_range(struct aml *a, u16 first, u16 last)
+{
+    word_range(a, RANGE_BUS, 0, first, last);
+}
+
+void aml_io_range(struct aml *a, u16 first, u16 last)
+{
+    word_range(a, RANGE_IO, RANGE_ENTIRE, first, last);
+}
+
+void aml_memory_range(struct aml *a, u32 first, u32 last)
+{
+    range_head(a, RESOURCE_DWORD_RANGE, 4, RANGE_MEMORY, RANGE_WRITABLE);
+    aml_dword(a, 0);
+    aml_dword(a, first);
+    aml_dword(a, last);
+    aml_dword(a, 0);
+    aml_dword(a, last - first + 1);
+}
+
+static void qword(struct aml *a, u64 value)
+{
+    aml_dword(a, (u32)value);
+    aml_dword(a, (u32)(value >> 32));
+}
+
+void aml_memory64_range(struct aml *a, u64 first, u64 last)
+{
+    range_head(a, RESOURCE_QWORD_RANGE, 8, RANGE_MEMORY, RANGE_WRITABLE);
+    qword(a, 0);
+    qword(a, first);
+    qword(a, last);
+    qword(a, 0);
+    qword(a, last - first + 1);
+}
+
+void aml_store_argument(struct aml *a, const char *name)
+{
+    aml_byte(a, OP_STORE);
+    aml_byte(a, OP_ARG0);
+    name_string(a, name);
+}
+
+void aml_return(struct aml *a, const char *name)
+{
+    aml_byte(a, OP_RETURN);
+    name_string(a, name);
+}
+
+void aml_if(struct aml *a, const char *name)
+{
+    aml_byte(a, OP_IF);
+    open_length(a);
+    name_string(a, name);
 }

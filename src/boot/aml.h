@@ -36,6 +36,7 @@ void aml_integer(struct aml *a, u32 value);
 void aml_scope(struct aml *a, const char *path);
 void aml_device(struct aml *a, const char *name);
 void aml_package(struct aml *a, u8 elements);
+void aml_method(struct aml *a, const char *name, u8 arguments);
 void aml_close(struct aml *a);
 
 /* Name (name, ...); the first is followed by whatever the caller writes. */
@@ -47,6 +48,18 @@ void aml_name_eisa(struct aml *a, const char *name, const char *id);
 void aml_resources(struct aml *a);
 void aml_resources_end(struct aml *a);
 void aml_io(struct aml *a, u16 port, u8 length);
+void aml_memory(struct aml *a, u32 base, u32 size); /* Memory32Fixed */
 void aml_irq(struct aml *a, unsigned irq);
+
+/* A range of addresses that a bridge passes on: WordBusNumber, WordIO, DWordMemory, QWordMemory. */
+void aml_bus_range(struct aml *a, u16 first, u16 last);
+void aml_io_range(struct aml *a, u16 first, u16 last);
+void aml_memory_range(struct aml *a, u32 first, u32 last);
+void aml_memory64_range(struct aml *a, u64 first, u64 last);
+
+/* In a method: Store (Arg0, name); Return (name); If (name) {, which aml_close() ends. */
+void aml_store_argument(struct aml *a, const char *name);
+void aml_return(struct aml *a, const char *name);
+void aml_if(struct aml *a, const char *name);
 
 #endif

@@ -54,6 +54,9 @@ struct boot_machine {
     u16 serial_ports[2];      /* COM1, COM2; 0 for none */
     bool keyboard_controller; /* an i8042 answers at ports 0x60 and 0x64 */
     bool mouse;               /* and has a PS/2 mouse */
+    bool pci;                 /* a PCI host bridge, where mem/mem.h says */
+    u8 pci_gsi;               /* INTA# to INTD# of slot 0 are this pin of the IOAPIC and the next */
+    u8 pci_irqs[4];           /* and these inputs of the 8259s; level-triggered */
 };
 
 /* A PC with one CPU: ports as in DESIGN, local APIC at 0xfee00000, IOAPIC at 0xfec00000. */

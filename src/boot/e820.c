@@ -14,6 +14,7 @@ unsigned boot_e820_map(const struct mem *mem, struct e820_entry map[E820_MAX])
     if (mem->low_size > BIOS_END) {
         map[n++] = (struct e820_entry){BIOS_END, mem->low_size - BIOS_END, E820_RAM};
     }
+    map[n++] = (struct e820_entry){MEM_ECAM_START, MEM_ECAM_END - MEM_ECAM_START, E820_RESERVED};
     if (mem->high_size) {
         map[n++] = (struct e820_entry){MEM_HIGH_START, mem->high_size, E820_RAM};
     }

@@ -6,6 +6,7 @@
  *      0x000a0000  -         VGA window, option ROMs: not in the map
  *      0x000e0000  reserved  firmware's tables
  *      0x00100000  RAM       to the end of low RAM
+ *      0xc0000000  reserved  PCI configuration space, as a kernel wants to see it here
  *      0x100000000 RAM       the rest
  *
  * ACPI specification, "System Address Map Interfaces" (INT 15H, E820H).

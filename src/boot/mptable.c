@@ -30,7 +30,10 @@ enum {
     INTERRUPT_EXTINT = 3,
 };
 
-#define ISA_BUS        0
+#define PCI_BUS        0 /* kernels take this ID for the bus's number */
+#define ISA_BUS        1
+#define PCI_SLOTS      32
+#define PCI_PINS       4
 #define LEVEL_HIGH     0x0d
 #define CPU_ENABLED    1
 #define CPU_BOOT       2
@@ -55,14 +58,22 @@ static u8 *add(struct table *t, u8 type, u32 size)
     return entry;
 }
 
-static void add_interrupt(struct table *t, u8 entry_type, u8 type, u16 flags, u8 irq, u8 apic,
-                          u8 pin)
+static void add_bus(struct table *t, u8 id, const char *type)
+{
+    u8 *e = add(t, ENTRY_BUS, 8);
+    e[1] = id;
+    memcpy(e + 2, type, 6);
+}
+
+/* source is an IRQ of the ISA bus; of PCI, slot << 2 | pin. */
+static void add_interrupt(struct table *t, u8 entry_type, u8 type, u16 flags, u8 bus, u8 source,
+                          u8 apic, u8 pin)
 {
     u8 *e = add(t, entry_type, 8);
     e[1] = type;
     put_u16(e + 2, flags);
-    e[4] = ISA_BUS;
-    e[5] = irq;
+    e[4] = bus;
+    e[5] = source;
     e[6] = apic;
     e[7] = pin;
 }
@@ -85,11 +96,16 @@ static void add_interrupts(struct table *t, const struct boot_machine *m)
     for (u8 irq = 0; irq < 16; irq++) {
         if (irq != 2) {
             add_interrupt(t, ENTRY_IO_INTERRUPT, INTERRUPT_INT, irq == m->sci_irq ? LEVEL_HIGH : 0,
-                          irq, m->ioapic_id, irq ? irq : 2);
+                          ISA_BUS, irq, m->ioapic_id, irq ? irq : 2);
         }
     }
-    add_interrupt(t, ENTRY_LOCAL_INTERRUPT, INTERRUPT_EXTINT, 0, 0, 0xff, 0);
-    add_interrupt(t, ENTRY_LOCAL_INTERRUPT, INTERRUPT_NMI, 0, 0, 0xff, 1);
+    for (unsigned source = 0; m->pci && source < PCI_SLOTS * PCI_PINS; source++) {
+        unsigned line = (source / PCI_PINS + source) % PCI_PINS; /* as in acpi_pci.c */
+        add_interrupt(t, ENTRY_IO_INTERRUPT, INTERRUPT_INT, 0, PCI_BUS, (u8)source, m->ioapic_id,
+                      (u8)(m->pci_gsi + line));
+    }
+    add_interrupt(t, ENTRY_LOCAL_INTERRUPT, INTERRUPT_EXTINT, 0, ISA_BUS, 0, 0xff, 0);
+    add_interrupt(t, ENTRY_LOCAL_INTERRUPT, INTERRUPT_NMI, 0, ISA_BUS, 0, 0xff, 1);
 }
 
 static u8 checksum(const u8 *bytes, u32 size)
@@ -124,10 +140,11 @@ int mptable_write(const struct boot_machine *machine, const struct mem *mem,
     struct table t = {.next = table + HEADER_SIZE};
     memset(table, 0, HEADER_SIZE);
     add_processors(&t, machine->cpu_count);
-    u8 *e = add(&t, ENTRY_BUS, 8);
-    e[1] = ISA_BUS;
-    memcpy(e + 2, "ISA   ", 6);
-    e = add(&t, ENTRY_IOAPIC, 8);
+    if (machine->pci) {
+        add_bus(&t, PCI_BUS, "PCI   ");
+    }
+    add_bus(&t, ISA_BUS, "ISA   ");
+    u8 *e = add(&t, ENTRY_IOAPIC, 8);
     e[1] = machine->ioapic_id;
     e[2] = IOAPIC_VERSION;
     e[3] = 1; /* usable */

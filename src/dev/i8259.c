@@ -364,7 +364,7 @@ static const struct bus_region_ops elcr_ops = {elcr_read, elcr_write, 1, 1};
 static const struct bus_region regions[] = {
     {.space = BUS_PIO, .base = 0x20, .size = 2, .ops = &master_ops, .name = "i8259 master"},
     {.space = BUS_PIO, .base = 0xa0, .size = 2, .ops = &slave_ops, .name = "i8259 slave"},
-    {.space = BUS_PIO, .base = 0x4d0, .size = 2, .ops = &elcr_ops, .name = "elcr"},
+    {.space = BUS_PIO, .base = I8259_ELCR, .size = 2, .ops = &elcr_ops, .name = "elcr"},
 };
 
 /* The inputs are other devices' business: their levels stay. */

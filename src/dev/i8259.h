@@ -4,6 +4,8 @@
 
 #include "dev/device.h"
 
+#define I8259_ELCR 0x4d0 /* 16 bits, one an input: 1 is level-triggered */
+
 struct i8259_config {
     struct irq output; /* INTR to the processor: a level */
 };

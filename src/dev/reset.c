@@ -4,9 +4,8 @@
  *      port CF9   3 full   2 RST_CPU: resets as it becomes 1   1 SYS_RST: a hard reset
  *      port 92    1 A20   0 resets as it becomes 1
  *
- * CF9 lies inside the dword of PCI's CONFIG_ADDRESS.  Only a byte access is the reset register's,
- * so the region is the whole dword: otherwise the bus would split a CONFIG_ADDRESS access into
- * bytes, and choosing a PCI device could reset the machine.
+ * CF9 lies inside the dword of PCI's CONFIG_ADDRESS, so the PCI host bridge has the port, and
+ * passes a byte access on.
  *
  * Intel, "82371AB (PIIX4)", RC; Intel, "I/O Controller Hub 9", PORT92.
  */
@@ -46,20 +45,9 @@ void reset_write_control(struct device *device, u8 value)
     }
 }
 
-static u64 control_read(void *device, u64 offset, unsigned size)
+u8 reset_read_control(struct device *device)
 {
-    struct reset *r = device;
-
-    return offset == 1 && size == 1 ? r->control : ~0ull;
-}
-
-static void control_write(void *device, u64 offset, u64 value, unsigned size)
-{
-    struct reset *r = device;
-
-    if (offset == 1 && size == 1) {
-        reset_write_control(&r->device, (u8)value);
-    }
+    return from_device(device)->control;
 }
 
 static u64 port92_read(void *device, u64 offset, unsigned size)
@@ -85,11 +73,9 @@ static void port92_write(void *device, u64 offset, u64 value, unsigned size)
     }
 }
 
-static const struct bus_region_ops control_ops = {control_read, control_write, 1, 4};
 static const struct bus_region_ops port92_ops = {port92_read, port92_write, 1, 1};
 
 static const struct bus_region regions[] = {
-    {.space = BUS_PIO, .base = 0xcf8, .size = 4, .ops = &control_ops, .name = "reset control"},
     {.space = BUS_PIO, .base = 0x92, .size = 1, .ops = &port92_ops, .name = "port 92"},
 };
 

@@ -10,7 +10,8 @@
 /* 0 or -errno. */
 int reset_create(const struct slot *slot, struct device **device);
 
-/* A byte written to 0xcf9: for a PCI host bridge, which would own the ports 0xcf8 to 0xcff. */
+/* The byte at 0xcf9: for the PCI host bridge, which has the ports 0xcf8 to 0xcff. */
+u8 reset_read_control(struct device *device);
 void reset_write_control(struct device *device, u8 value);
 
 #endif

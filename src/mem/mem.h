@@ -5,7 +5,11 @@
  *
  *      gpa 0 .......... low_size        RAM (without the VGA window, 0xa0000 to 0xbffff)
  *      low_size ....... 4 GiB           no RAM: MMIO
+ *          0xc0000000 . 1 MiB               PCI configuration space (ECAM)
+ *          0xd0000000 . 0xfec00000          PCI BARs
+ *          0xfec00000 .                     IOAPIC, local APICs
  *      4 GiB .......... + high_size     the rest of RAM
+ *      2 TiB .......... 3 TiB           PCI BARs of 64 bits
  *
  * low_size is at most MEM_LOW_MAX, so the 32-bit hole is at least 1 GiB.  The file holds the two
  * parts one after the other: file offset of a gpa above 4 GiB is gpa - 4 GiB + low_size.
@@ -21,6 +25,13 @@
 #define MEM_HIGH_START 0x100000000ull
 #define MEM_VGA_START  0xa0000ull
 #define MEM_VGA_END    0xc0000ull
+
+#define MEM_ECAM_START  0xc0000000ull
+#define MEM_ECAM_END    0xc0100000ull
+#define MEM_PCI_START   0xd0000000ull
+#define MEM_PCI_END     0xfec00000ull
+#define MEM_PCI64_START 0x20000000000ull
+#define MEM_PCI64_END   0x30000000000ull
 
 /*
  * What one vCPU and the others tell each other about code that it holds decoded; the protocol is in

@@ -7,6 +7,7 @@
 #include "vm/pc.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "boot/e820.h"
 #include "dev/acpi_pm.h"
@@ -19,6 +20,7 @@
 #include "dev/i8259.h"
 #include "dev/ioapic.h"
 #include "dev/mc146818.h"
+#include "dev/pci/host.h"
 #include "dev/reset.h"
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
@@ -33,6 +35,8 @@ enum {
     IRQ_AUX = 12,
     ISA_LINES = 16, /* from here on there is only the IOAPIC */
 };
+
+#define PCI_GSI 16 /* the IOAPIC's pins for INTA# to INTD# are this and the next ones */
 
 /* ------------------------------------------------------------------ interrupt lines */
 
@@ -51,6 +55,22 @@ static void set_line(void *context, unsigned number, bool level)
 static struct irq isa_line(struct ringer *m, unsigned number)
 {
     return (struct irq){.set = set_line, .context = m, .number = number};
+}
+
+/* With the IOAPIC each has a pin of its own; they share two inputs of the PICs. */
+static void set_pci_line(void *context, unsigned number, bool level)
+{
+    struct ringer *m = context;
+    struct irq pic = i8259_irq(m->pc.devices[PC_I8259], pci_isa_irqs[number]);
+    struct irq ioapic = ioapic_irq(m->pc.devices[PC_IOAPIC], PCI_GSI + number);
+    bool shared = false;
+
+    m->pc.pci_lines[number] = level;
+    for (unsigned i = 0; i < PCI_LINES; i++) {
+        shared |= m->pc.pci_lines[i] && pci_isa_irqs[i] == pci_isa_irqs[number];
+    }
+    irq_set(&pic, shared);
+    irq_set(&ioapic, level);
 }
 
 static void set_intr(void *context, unsigned number, bool level)
@@ -164,6 +184,36 @@ static int make_acpi_pm(struct ringer *m, const struct slot *slot, struct device
     return acpi_pm_create(slot, &config, device);
 }
 
+static u8 read_cf9(void *context)
+{
+    struct ringer *m = context;
+
+    return reset_read_control(m->pc.devices[PC_RESET]);
+}
+
+static void write_cf9(void *context, u8 value)
+{
+    struct ringer *m = context;
+
+    reset_write_control(m->pc.devices[PC_RESET], value);
+}
+
+static int make_pci(struct ringer *m, const struct slot *slot, struct device **device)
+{
+    struct pci_host_config config = {
+        .fabric = &m->fabric,
+        .mem = &m->vm->mem,
+        .read_cf9 = read_cf9,
+        .write_cf9 = write_cf9,
+        .context = m,
+    };
+
+    for (unsigned i = 0; i < PCI_LINES; i++) {
+        config.lines[i] = (struct irq){.set = set_pci_line, .context = m, .number = i};
+    }
+    return pci_host_create(slot, &config, device);
+}
+
 static int make_fw_cfg(struct ringer *m, const struct slot *slot, struct device **device)
 {
     struct e820_entry map[E820_MAX];
@@ -240,6 +290,7 @@ static int (*const table[PC_SLOTS])(struct ringer *, const struct slot *, struct
     [PC_I8042] = make_i8042,
     [PC_RESET] = make_reset,
     [PC_ACPI_PM] = make_acpi_pm,
+    [PC_PCI] = make_pci,
     [PC_FW_CFG] = make_fw_cfg,
     [PC_COM1] = make_com1,
     [PC_COM2] = make_com2,
@@ -247,6 +298,18 @@ static int (*const table[PC_SLOTS])(struct ringer *, const struct slot *, struct
     [PC_DEBUG_CONSOLE] = make_debug_console,
     [PC_TESTDEV] = make_testdev,
 };
+
+/* What firmware would have done. */
+static void start_pci(struct ringer *m)
+{
+    u16 level_triggered = 0;
+
+    pci_assign(pci_host_bus(m->pc.devices[PC_PCI]));
+    for (unsigned i = 0; i < PCI_LINES; i++) {
+        level_triggered |= (u16)(1u << pci_isa_irqs[i]);
+    }
+    bus_map_write(&m->bus, BUS_PIO, I8259_ELCR, level_triggered, 2);
+}
 
 int pc_create(struct ringer *m)
 {
@@ -265,6 +328,7 @@ int pc_create(struct ringer *m)
             return error;
         }
     }
+    start_pci(m);
     return 0;
 }
 
@@ -292,4 +356,7 @@ void pc_describe(const struct ringer *m, struct boot_machine *description)
     description->gpe0_size = ACPI_GPE0_SIZE;
     description->reset_port = RESET_PORT;
     description->reset_value = RESET_VALUE;
+    description->pci = true;
+    description->pci_gsi = PCI_GSI;
+    memcpy(description->pci_irqs, pci_isa_irqs, sizeof(description->pci_irqs));
 }

@@ -13,6 +13,7 @@ enum pc_slot { /* in the order of their creation: see the table in pc.c */
                PC_I8042,
                PC_RESET,
                PC_ACPI_PM,
+               PC_PCI,
                PC_FW_CFG,
                PC_COM1,
                PC_COM2,
@@ -24,6 +25,7 @@ enum pc_slot { /* in the order of their creation: see the table in pc.c */
 
 struct pc {
     struct device *devices[PC_SLOTS]; /* NULL: not in this machine */
+    bool pci_lines[4];                /* levels of INTA# to INTD# */
 };
 
 struct ringer;

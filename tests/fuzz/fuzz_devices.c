@@ -18,6 +18,7 @@
 #include "dev/i8259.h"
 #include "dev/ioapic.h"
 #include "dev/mc146818.h"
+#include "dev/pci/host.h"
 #include "dev/reset.h"
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
@@ -150,8 +151,22 @@ static void add_timers(struct board *b)
     b->acpi = keep(b, acpi_pm_create(&b->slot, &pm, &d), d);
 }
 
+static u8 read_cf9(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static void write_cf9(void *context, u8 value)
+{
+    (void)context;
+    (void)value;
+}
+
 static void add_others(struct board *b)
 {
+    struct pci_host_config pci = {
+        .fabric = &b->fabric, .mem = &b->mem, .read_cf9 = read_cf9, .write_cf9 = write_cf9};
     struct uart16550_config com1 = {
         .port = UART16550_COM1, .irq = isa(b, 4), .ops = &serial_ops, .context = b};
     struct uart16550_config com2 = {.port = UART16550_COM2, .irq = isa(b, 3)};
@@ -176,6 +191,7 @@ static void add_others(struct board *b)
     keep(b, debug_console_create(&b->slot, &console, &d), d);
     keep(b, dma8237_create(&b->slot, &d), d);
     keep(b, testdev_create(&b->slot, &test, &d), d);
+    keep(b, pci_host_create(&b->slot, &pci, &d), d);
 }
 
 static void make_board(struct board *b)

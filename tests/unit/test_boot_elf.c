@@ -180,7 +180,7 @@ static void loads_pvh(void **state)
     assert_string_equal(f->mem.base + get_u64(list + 48), "arg");
     assert_memory_equal(f->mem.base + get_u64(info + 32), "RSD PTR ", 8);
     const u8 *map = f->mem.base + get_u64(info + 40);
-    assert_int_equal(get_u32(info + 48), 4);
+    assert_int_equal(get_u32(info + 48), 5);
     assert_int_equal(get_u64(map + 8), 0x9fc00);
     assert_int_equal(get_u64(map + 3 * 24), 0x100000);
     assert_int_equal(get_u64(map + 3 * 24 + 8), FIXTURE_RAM - 0x100000);

@@ -106,7 +106,7 @@ static void loads_64_bit(void **state)
     u32 at = get_u32(p + LINUX_RAMDISK_IMAGE);
     assert_memory_equal(f->mem.base + at, initrd, sizeof(initrd));
     assert_int_equal(at, FIXTURE_RAM - 4 * PAGE_SIZE);
-    assert_int_equal(p[LINUX_E820_COUNT], 4);
+    assert_int_equal(p[LINUX_E820_COUNT], 5);
     assert_int_equal(get_u64(p + LINUX_E820_TABLE + 8), 0x9fc00);
     assert_int_equal(get_u32(p + LINUX_ALT_MEM_K), FIXTURE_RAM / 1024 - 1024);
     assert_memory_equal(f->mem.base + get_u64(p + LINUX_RSDP_ADDRESS), "RSD PTR ", 8);

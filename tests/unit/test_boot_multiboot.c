@@ -84,7 +84,7 @@ static void loads_flat(void **state)
         assert_string_equal(f->mem.base + get_u32(list + i * 16 + 8), i ? "mod a b" : "ird");
     }
     const u8 *map = f->mem.base + get_u32(info + 48);
-    assert_int_equal(get_u32(info + 44), 4 * 24);
+    assert_int_equal(get_u32(info + 44), 5 * 24);
     assert_int_equal(get_u32(map), 20);
     assert_int_equal(get_u64(map + 3 * 24 + 4), 0x100000);
     assert_int_equal(get_u64(map + 3 * 24 + 12), FIXTURE_RAM - 0x100000);

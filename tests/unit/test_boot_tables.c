@@ -102,12 +102,17 @@ static void describes_power(void **state)
     assert_memory_equal(dsdt + 36, s5, sizeof(s5));
 }
 
-/* Walk AML as far as the DSDT uses it, and count the devices. */
+/* Walk AML as far as the DSDT uses it, and count the devices.  Methods are passed over. */
 static unsigned walk_aml(const u8 *p, const u8 *end)
 {
     unsigned devices = 0;
     while (p < end) {
         bool device = p[0] == 0x5b && p[1] == 0x82;
+        if (p[0] == 0x14) {
+            assert_int_equal(p[1] >> 6, 2);
+            p += 1 + ((p[1] & 0xf) | p[2] << 4 | p[3] << 12);
+            continue;
+        }
         if (device || p[0] == 0x10) { /* Device or Scope: PkgLength, name, content */
             p += device ? 2 : 1;
             assert_int_equal(p[0] >> 6, 2);
@@ -146,6 +151,37 @@ static void describes_devices(void **state)
         const u8 *dsdt = f->mem.base + get_u32(acpi_table(f, "FACP") + 40);
         assert_int_equal(walk_aml(dsdt + 36, dsdt + get_u32(dsdt + 4)), 6 + i);
     }
+}
+
+/* Two devices more, a table of where configuration space is, and the interrupts of the slots. */
+static void describes_pci(void **state)
+{
+    struct fixture *f = *state;
+    unsigned pci_interrupts = 0;
+    f->config.machine.pci = true;
+    f->config.machine.pci_gsi = 16;
+    memcpy(f->config.machine.pci_irqs, (u8[]){10, 11, 10, 11}, 4);
+    write_tables(f);
+    const u8 *dsdt = f->mem.base + get_u32(acpi_table(f, "FACP") + 40);
+    assert_int_equal(walk_aml(dsdt + 36, dsdt + get_u32(dsdt + 4)), 7 + 2);
+    const u8 *mcfg = acpi_table(f, "MCFG");
+    assert_int_equal(get_u32(mcfg + 4), 60);
+    assert_int_equal(get_u64(mcfg + 44), MEM_ECAM_START);
+    assert_int_equal(get_u16(mcfg + 52), 0);
+    assert_int_equal(mcfg[54] | mcfg[55], 0); /* from bus 0 to bus 0 */
+
+    const u8 *mp = f->mem.base + get_u32(scan(f, "_MP_", 4) + 4);
+    for (u32 i = 0, at = 44; i < get_u16(mp + 34); i++, at += mp[at] ? 8 : 20) {
+        if (mp[at] == 1 && !memcmp(mp + at + 2, "PCI   ", 6)) {
+            assert_int_equal(mp[at + 1], 0);
+        }
+        if (mp[at] == 3 && mp[at + 4] == 0) {
+            unsigned slot = mp[at + 5] >> 2, pin = mp[at + 5] & 3;
+            assert_int_equal(mp[at + 7], 16 + (slot + pin) % 4);
+            pci_interrupts++;
+        }
+    }
+    assert_int_equal(pci_interrupts, 32 * 4);
 }
 
 static void describes_cpus(void **state)
@@ -259,11 +295,11 @@ static void maps_memory(void **state)
         u64 low, high;
         unsigned count;
     } cases[] = {
-        {0x80000, 0, 1},
-        {0x9fc00, 0, 1},
-        {0x100000, 0, 3},
-        {0x8000000, 0, 4},
-        {MEM_LOW_MAX, 0x140000000, 5},
+        {0x80000, 0, 2},
+        {0x9fc00, 0, 2},
+        {0x100000, 0, 4},
+        {0x8000000, 0, 5},
+        {MEM_LOW_MAX, 0x140000000, 6},
     };
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -351,11 +387,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(describes_power),  TEST(describes_devices),
-        TEST(describes_cpus),   TEST(writes_mp_table),
-        TEST(writes_bios_data), TEST(leaves_tables_out),
-        TEST(maps_memory),      TEST(reads_files),
-        TEST(reads_pipes),      TEST(keeps_messages_in_one_line),
+        TEST(describes_power),
+        TEST(describes_devices),
+        TEST(describes_cpus),
+        TEST(describes_pci),
+        TEST(writes_mp_table),
+        TEST(writes_bios_data),
+        TEST(leaves_tables_out),
+        TEST(maps_memory),
+        TEST(reads_files),
+        TEST(reads_pipes),
+        TEST(keeps_messages_in_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
