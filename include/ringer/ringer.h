@@ -42,6 +42,15 @@ typedef void ringer_output_fn(void *context, const void *bytes, size_t size);
 
 #define RINGER_SERIAL_PORTS 2
 
+enum ringer_device_kind {
+    RINGER_DEVICE_RNG, /* virtio-rng: randomness of the host; with icount, always the same */
+};
+
+/* A device on the PCI bus. */
+struct ringer_device {
+    enum ringer_device_kind kind;
+};
+
 /* Start from RINGER_CONFIG_DEFAULT; strings are copied. */
 struct ringer_config {
     uint64_t memory_bytes; /* default 512 MiB; a multiple of 4096 */
@@ -60,6 +69,10 @@ struct ringer_config {
         ringer_output_fn *output; /* for "callback" */
         void *context;
     } serial[RINGER_SERIAL_PORTS];
+    const struct ringer_device *devices; /* on the PCI bus, in the order of their slots from 1 */
+    unsigned device_count;
+    void (*message)(void *context, const char *line); /* for the user; NULL: standard error */
+    void *message_context;
     ringer_output_fn *debug_output; /* NULL: standard error */
     void *debug_context;
 };

@@ -88,6 +88,15 @@ static bool open_files(struct run *run)
            (run->debug_file = open_output("debug-console", o->debug_console_path));
 }
 
+/* A device has something to say while the guest may have the terminal. */
+static void message(void *context, const char *line)
+{
+    struct run *run = context;
+    FILE *file = run->error_file ? run->error_file : stderr;
+    fprintf(file, "ringer: %s\n", line);
+    fflush(file);
+}
+
 static void debug_output(void *context, const void *bytes, size_t size)
 {
     FILE *file = context;
@@ -101,6 +110,7 @@ static void configure(struct run *run, struct ringer_config *config)
 {
     const struct options *o = &run->options;
     const char *where[RINGER_SERIAL_PORTS] = {o->console, o->serial2};
+    static const struct ringer_device devices[] = {{.kind = RINGER_DEVICE_RNG}};
     *config = RINGER_CONFIG_DEFAULT;
     config->memory_bytes = o->memory_bytes;
     config->cpus = o->cpus;
@@ -111,6 +121,10 @@ static void configure(struct run *run, struct ringer_config *config)
     config->testdev = o->testdev;
     config->trace = o->trace;
     config->trace_file = run->error_file;
+    config->devices = devices;
+    config->device_count = ARRAY_SIZE(devices);
+    config->message = message;
+    config->message_context = run;
     if (run->debug_file || run->error_file) {
         config->debug_output = debug_output;
         config->debug_context = run->debug_file ? run->debug_file : run->error_file;

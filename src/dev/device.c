@@ -1,6 +1,10 @@
 /* device.c - what device constructors share. */
 #include "dev/device.h"
 
+#include <stdarg.h>
+
+#include "base/format.h"
+
 int device_add_regions(const struct slot *slot, const struct bus_region *regions, unsigned count,
                        void *device)
 {
@@ -27,4 +31,18 @@ void device_remove_regions(const struct slot *slot, const struct bus_region *reg
     for (i = 0; i < count; i++) {
         bus_map_remove(slot->bus, regions[i].space, regions[i].base);
     }
+}
+
+void device_log(const struct slot *slot, const char *text, ...)
+{
+    char line[512];
+    va_list args;
+
+    if (!slot->log) {
+        return;
+    }
+    va_start(args, text);
+    vformat(line, sizeof(line), text, args);
+    va_end(args);
+    slot->log(slot->log_context, line);
 }

@@ -26,6 +26,8 @@ struct slot {
     struct a20_gate *a20;
     void (*power)(void *context, enum power_event event, u32 code);
     void *power_context;
+    void (*log)(void *context, const char *line); /* a line for the user; NULL: nobody wants it */
+    void *log_context;
 };
 
 struct device {
@@ -39,6 +41,10 @@ int device_add_regions(const struct slot *slot, const struct bus_region *regions
                        void *device);
 void device_remove_regions(const struct slot *slot, const struct bus_region *regions,
                            unsigned count);
+
+/* Tell the user.  What a guest can cause again and again is told only a few times. */
+void device_log(const struct slot *slot, const char *format, ...)
+    __attribute__((__format__(__printf__, 2, 3)));
 
 static inline void device_destroy(struct device *device)
 {

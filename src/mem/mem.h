@@ -79,6 +79,13 @@ static inline u8 *mem_ptr(const struct mem *m, gpa_t gpa)
     return offset < 0 ? NULL : m->base + offset;
 }
 
+/* The gpa of a hva in RAM. */
+static inline gpa_t mem_gpa(const struct mem *m, const u8 *hva)
+{
+    u64 offset = (u64)(hva - m->base);
+    return offset < m->low_size ? offset : offset - m->low_size + MEM_HIGH_START;
+}
+
 /* Does a vCPU hold decoded instructions of the page of gpa, which is RAM? */
 static inline bool mem_has_code(const struct mem *m, gpa_t gpa)
 {

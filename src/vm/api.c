@@ -178,7 +178,9 @@ static int make(struct ringer *m)
     }
     error = pc_create(m);
     if (error < 0) {
-        return machine_fail(m, error, "cannot make the devices: %s", strerror(-error));
+        return m->error[0]
+                   ? error
+                   : machine_fail(m, error, "cannot make the devices: %s", strerror(-error));
     }
     return vcpus_create(m);
 }

@@ -156,6 +156,7 @@ static void run_timers(struct ringer *m)
         m->serving = true;
         timer_queue_run(&m->timers);
         m->serving = false;
+        tell_stale(m);
     }
 }
 
@@ -268,6 +269,7 @@ void board_run(struct ringer *m)
         } else {
             loop_once(m);
         }
+        tell_stale(m); /* a device's I/O may have ended */
         m->held = vcpus_are_held(m);
     }
     if (m->ended && m->exit.reason == RINGER_EXIT_FAILURE) {

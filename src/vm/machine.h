@@ -74,6 +74,7 @@ struct ringer {
     struct slot slot;
     struct pc pc;
     struct keyboard *keyboard;
+    u64 random_state; /* --icount: what virtio-rng gives comes from it */
     struct serial *serials[RINGER_SERIAL_PORTS], *debug_console;
     void (*serial_ready[RINGER_SERIAL_PORTS])(void *context);
     void *serial_ready_context[RINGER_SERIAL_PORTS];

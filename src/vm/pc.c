@@ -24,6 +24,7 @@
 #include "dev/reset.h"
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
+#include "vm/devices.h"
 #include "vm/machine.h"
 
 enum {
@@ -118,6 +119,17 @@ static void power(void *context, enum power_event event, u32 code)
     case POWER_DEBUG_EXIT:
         machine_end(m, RINGER_EXIT_DEBUG, 0, code);
         break;
+    }
+}
+
+static void log_line(void *context, const char *line)
+{
+    struct ringer *m = context;
+
+    if (m->config.message) {
+        m->config.message(m->config.message_context, line);
+    } else {
+        fprintf(stderr, "ringer: %s\n", line);
     }
 }
 
@@ -320,6 +332,8 @@ int pc_create(struct ringer *m)
         .a20 = &m->a20,
         .power = power,
         .power_context = m,
+        .log = log_line,
+        .log_context = m,
     };
     for (unsigned i = 0; i < PC_SLOTS; i++) {
         int error = table[i](m, &m->slot, &m->pc.devices[i]);
@@ -328,12 +342,18 @@ int pc_create(struct ringer *m)
             return error;
         }
     }
+    int error = devices_create(m);
+    if (error < 0) {
+        pc_destroy(m);
+        return error;
+    }
     start_pci(m);
     return 0;
 }
 
 void pc_destroy(struct ringer *m)
 {
+    devices_destroy(m);
     for (unsigned i = PC_SLOTS; i-- > 0;) {
         device_destroy(m->pc.devices[i]);
         m->pc.devices[i] = NULL;

@@ -26,6 +26,8 @@ enum pc_slot { /* in the order of their creation: see the table in pc.c */
 struct pc {
     struct device *devices[PC_SLOTS]; /* NULL: not in this machine */
     bool pci_lines[4];                /* levels of INTA# to INTD# */
+    struct device **cards;            /* on the PCI bus, card_count of them */
+    unsigned card_count;
 };
 
 struct ringer;

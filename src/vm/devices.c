@@ -1,0 +1,101 @@
+/* devices.c - the devices on the PCI bus: one row a kind of device. */
+#include "vm/devices.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "dev/pci/host.h"
+#include "dev/virtio/rng.h"
+#include "vm/machine.h"
+
+/* ------------------------------------------------------------------ virtio-rng */
+
+static void fill_random(void *context, void *bytes, size_t size)
+{
+    u8 *next = bytes;
+
+    (void)context;
+    while (size) {
+        ssize_t got = getrandom(next, size, 0);
+        if (got < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            abort(); /* no kernel that runs Ringer is without it */
+        }
+        next += got;
+        size -= (size_t)got;
+    }
+}
+
+/* --icount: every run sees the same.  SplitMix64. */
+static void fill_repeatable(void *context, void *bytes, size_t size)
+{
+    u64 *state = context;
+    u8 *next = bytes;
+
+    for (size_t i = 0; i < size; i += 8) {
+        u64 z = *state += 0x9e3779b97f4a7c15ull;
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+        z ^= z >> 31;
+        memcpy(next + i, &z, size - i < 8 ? size - i : 8);
+    }
+}
+
+static int make_rng(struct ringer *m, const struct ringer_device *config, struct pci_bus *bus,
+                    struct device **device)
+{
+    struct virtio_rng_config rng = {
+        .fill = m->vm->clock.icount ? fill_repeatable : fill_random,
+        .context = &m->random_state,
+    };
+
+    (void)config;
+    return virtio_rng_create(bus, &rng, device);
+}
+
+/* ------------------------------------------------------------------ all of them */
+
+static int (*const makers[])(struct ringer *, const struct ringer_device *, struct pci_bus *,
+                             struct device **) = {
+    [RINGER_DEVICE_RNG] = make_rng,
+};
+
+int devices_create(struct ringer *m)
+{
+    const struct ringer_config *c = &m->config;
+    struct pci_bus *bus = pci_host_bus(m->pc.devices[PC_PCI]);
+
+    m->pc.cards = calloc(c->device_count ? c->device_count : 1, sizeof(struct device *));
+    if (!m->pc.cards) {
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < c->device_count; i++) {
+        enum ringer_device_kind kind = c->devices[i].kind;
+        if ((unsigned)kind >= ARRAY_SIZE(makers)) {
+            return machine_fail(m, -EINVAL, "device %u is of no kind that there is", i + 1);
+        }
+        int error = makers[kind](m, &c->devices[i], bus, &m->pc.cards[i]);
+        if (error == -ENOSPC) {
+            return machine_fail(m, error, "device %u is one too many: there are %u slots", i + 1,
+                                PCI_SLOTS - 1);
+        }
+        if (error < 0) {
+            return error;
+        }
+        m->pc.card_count++;
+    }
+    return 0;
+}
+
+void devices_destroy(struct ringer *m)
+{
+    while (m->pc.card_count) {
+        device_destroy(m->pc.cards[--m->pc.card_count]);
+    }
+    free(m->pc.cards);
+    m->pc.cards = NULL;
+}
