@@ -24,7 +24,7 @@
 #include "dev/uart16550.h"
 
 enum {
-    DEVICES = 14,
+    DEVICES = 15,
     VCPUS = 2,
     RAM = 0x10000,
     OPERATIONS_MAX = 4096,
