@@ -22,6 +22,9 @@ void mmu_init(struct mmu *mmu, const struct mem *mem, const struct mmu_ops *ops,
 void mmu_flush(struct mmu *mmu)
 {
     mmu->epoch++;
+    if (mmu->mirror) {
+        mirror_flush(mmu->mirror);
+    }
     if (mmu->generation < TLB_GENERATION_MAX) {
         mmu->generation++;
         return;
@@ -33,6 +36,9 @@ void mmu_flush(struct mmu *mmu)
 void mmu_flush_page(struct mmu *mmu, gva_t gva)
 {
     mmu->epoch++;
+    if (mmu->mirror) {
+        mirror_drop(mmu->mirror, gva);
+    }
     for (unsigned set = 0; set < TLB_SETS; set++) {
         struct tlb_entry *e = &mmu->sets[set][(gva >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
         *e = (struct tlb_entry){0};
@@ -43,6 +49,9 @@ void mmu_watch_code(struct mmu *mmu, gpa_t page)
 {
     u64 hva = (u64)mem_ptr(mmu->mem, page & PAGE_MASK);
 
+    if (mmu->mirror) {
+        mirror_revoke(mmu->mirror, page, MIRROR_WRITE);
+    }
     for (unsigned set = 0; set < TLB_SETS; set++) {
         for (unsigned i = 0; i < TLB_ENTRIES; i++) {
             struct tlb_entry *e = &mmu->sets[set][i];

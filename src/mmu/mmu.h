@@ -18,6 +18,7 @@
 #ifndef MMU_MMU_H
 #define MMU_MMU_H
 
+#include "mmu/mirror.h"
 #include "mmu/walk.h"
 
 #define TLB_ENTRIES        1024
@@ -58,6 +59,7 @@ struct mmu {
     struct tlb_entry *set; /* the current one of sets[]: see mmu_select_set() */
     u64 generation;        /* 1 to TLB_GENERATION_MAX */
     const struct mem *mem;
+    struct mirror *mirror; /* its other TLB, where guest code runs on the host's CPU; or NULL */
     const struct mmu_ops *ops;
     void *context; /* for ops */
     struct {       /* the page fault that the last failed access met */

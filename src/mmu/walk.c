@@ -127,7 +127,7 @@ static bool walk_tables(const struct mem *mem, const struct paging *paging, cons
 {
     u8 *entries[MAX_LEVELS];
     u64 values[MAX_LEVELS];
-    bool user = true, writable = true, executable = true;
+    bool user = true, writable = true, executable = true, accessed = true;
     unsigned level = f->levels;
     u64 entry;
 
@@ -148,6 +148,7 @@ static bool walk_tables(const struct mem *mem, const struct paging *paging, cons
         user &= !!(entry & PTE_US);
         writable &= !!(entry & PTE_RW);
         executable &= f->entry_bytes == 4 || !(entry & PTE_XD);
+        accessed &= !!(entry & PTE_A);
         table = f == &format_32 ? entry & 0xfffff000 : entry & PTE_ADDRESS;
     } while (!maps_page(paging, f, level, entry));
 
@@ -170,6 +171,7 @@ static bool walk_tables(const struct mem *mem, const struct paging *paging, cons
         ((entry & PTE_D) || (access & ACCESS_WRITE)) &&
         permitted(paging, (access & ~ACCESS_FETCH) | ACCESS_WRITE, user, writable, true);
     walk->executable = executable;
+    walk->accessed = accessed;
     walk->user = user;
     walk->global = (entry & PTE_G) && (paging->cr4 & CR4_PGE);
     return true;
@@ -183,7 +185,8 @@ bool mmu_walk(const struct mem *mem, const struct paging *paging, gva_t gva, uns
                               .page_size = PAGE_SIZE,
                               .writable = true,
                               .executable = true,
-                              .user = true};
+                              .user = true,
+                              .accessed = true};
         return true;
     }
     if (paging->efer & EFER_LMA) {

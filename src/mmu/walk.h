@@ -33,6 +33,8 @@ struct walk {
     u64 page_size; /* 4 KiB, 2 MiB, 4 MiB or 1 GiB; 4 KiB where paging or A20 is off */
     bool writable; /* by an access as privileged as this one, and the dirty bit is set already */
     bool executable, user, global;
+    bool accessed; /* by an earlier access: its accessed bits were set (always where paging is off)
+                    */
 };
 
 /* True and *walk filled, or false and the #PF error code in *error.  Sets accessed bits on success,

@@ -1,0 +1,354 @@
+/* mirror.c - guest pages at their own addresses: mirror.h tells what and why. */
+#include "mmu/mirror.h"
+
+#include "base/bits.h"
+#include "base/string.h"
+#include "isa/control.h"
+
+#define NONE 0u /* in links, which are an index + 1 */
+
+void mirror_init(struct mirror *m, const struct mem *mem, const struct mirror_host *host)
+{
+    memset(m, 0, sizeof(*m));
+    m->mem = mem;
+    m->host = *host;
+}
+
+/* ------------------------------------------------------------------ the pieces */
+
+static u32 *bucket_of(struct mirror *m, gva_t gva)
+{
+    u64 region = gva / MIRROR_PIECE_BYTES;
+
+    return &m->bucket[(region * 0x9e3779b97f4a7c15ull >> 40) % MIRROR_BUCKETS];
+}
+
+static bool covers(const struct mirror_piece *p, gva_t gva)
+{
+    return p->size && gva - p->gva < p->size;
+}
+
+static struct mirror_piece *find(struct mirror *m, gva_t gva)
+{
+    for (u32 i = *bucket_of(m, gva); i != NONE; i = m->pool[i - 1].next) {
+        if (covers(&m->pool[i - 1], gva)) {
+            return &m->pool[i - 1];
+        }
+    }
+    return NULL;
+}
+
+static void unlink_piece(struct mirror *m, const struct mirror_piece *p)
+{
+    u32 index = (u32)(p - m->pool) + 1;
+    u32 *link = bucket_of(m, p->gva);
+
+    while (*link != index) {
+        link = &m->pool[*link - 1].next;
+    }
+    *link = p->next;
+}
+
+/* Its slot in the ring stays taken until it is the oldest. */
+static void forget(struct mirror *m, struct mirror_piece *p)
+{
+    unlink_piece(m, p);
+    p->size = 0;
+    m->stats.drops++;
+}
+
+static void drop(struct mirror *m, struct mirror_piece *p)
+{
+    m->host.unmap(m->host.context, p->gva, p->gva + p->size);
+    forget(m, p);
+}
+
+static struct mirror_piece *nth(struct mirror *m, u32 n)
+{
+    return &m->pool[(m->oldest + n) % MIRROR_PIECES];
+}
+
+static void drop_oldest(struct mirror *m)
+{
+    struct mirror_piece *p = nth(m, 0);
+
+    if (p->size) {
+        drop(m, p);
+    }
+    m->oldest = (m->oldest + 1) % MIRROR_PIECES;
+    m->count--;
+}
+
+static void add(struct mirror *m, const struct mirror_piece *piece)
+{
+    u32 *bucket = bucket_of(m, piece->gva);
+
+    if (m->count == MIRROR_PIECES) {
+        drop_oldest(m);
+    }
+    struct mirror_piece *p = nth(m, m->count++);
+    *p = *piece;
+    p->next = *bucket;
+    *bucket = (u32)(p - m->pool) + 1;
+}
+
+/* Drop what overlaps [gva, gva + size), which lies within one region. */
+static void drop_overlapping(struct mirror *m, gva_t gva, u64 size)
+{
+    for (u32 i = *bucket_of(m, gva); i != NONE;) {
+        struct mirror_piece *p = &m->pool[i - 1];
+        i = p->next;
+        if (p->size && p->gva < gva + size && gva < p->gva + p->size) {
+            drop(m, p);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ filling */
+
+struct miss {
+    struct mirror *m;
+    const struct paging *paging;
+    unsigned access, rights;
+    gva_t gva; /* of the page */
+    struct walk walk;
+};
+
+static bool may_execute(const struct miss *x, gva_t gva, gpa_t gpa)
+{
+    const struct mirror_host *host = &x->m->host;
+
+    return host->may_execute && host->may_execute(host->context, gva, gpa);
+}
+
+/* What the page at gva may be mapped with; 0: not at all. */
+static unsigned rights_of(const struct miss *x, gva_t gva, const struct walk *walk)
+{
+    const struct mem *mem = x->m->mem;
+
+    if ((x->access & ACCESS_FETCH) && (!walk->executable || !may_execute(x, gva, walk->gpa))) {
+        return 0;
+    }
+    if (x->access & ACCESS_FETCH) {
+        return MIRROR_READ | MIRROR_EXECUTE;
+    }
+    if ((x->access & ACCESS_WRITE) && mem_has_code(mem, walk->gpa)) {
+        x->m->host.let_go(x->m->host.context, walk->gpa);
+    }
+    bool writable = walk->writable && !mem_has_code(mem, walk->gpa);
+    if ((x->access & ACCESS_WRITE) && !writable) {
+        return 0;
+    }
+    return MIRROR_READ | (writable ? MIRROR_WRITE : 0);
+}
+
+/* Could the page at gva, of the same run, be mapped in one piece with the one that was missed?
+ * Only if it has been accessed already: looking around sets no bits. */
+static bool continues(const struct miss *x, gva_t gva)
+{
+    struct walk walk;
+    u32 error;
+    unsigned access = (x->access & ~ACCESS_WRITE) | ACCESS_PEEK;
+
+    return mirror_is_mappable(x->m, gva, PAGE_SIZE) && !find(x->m, gva) &&
+           mmu_walk(x->m->mem, x->paging, gva, access, &walk, &error) && walk.accessed &&
+           walk.user == x->walk.user && walk.gpa - gva == x->walk.gpa - x->gva &&
+           mem_offset(x->m->mem, walk.gpa) >= 0 &&
+           (!(x->rights & MIRROR_WRITE) || (walk.writable && !mem_has_code(x->m->mem, walk.gpa))) &&
+           (!(x->rights & MIRROR_EXECUTE) || (walk.executable && may_execute(x, gva, walk.gpa)));
+}
+
+/* Extend a piece over the small pages around, within an aligned MIRROR_RUN_BYTES. */
+static void extend(const struct miss *x, struct mirror_piece *piece)
+{
+    gva_t start = piece->gva & ~(MIRROR_RUN_BYTES - 1), end = start + MIRROR_RUN_BYTES;
+    gva_t first = piece->gva, last = piece->gva + PAGE_SIZE;
+
+    while (last < end && continues(x, last)) {
+        last += PAGE_SIZE;
+    }
+    while (first > start && continues(x, first - PAGE_SIZE)) {
+        first -= PAGE_SIZE;
+    }
+    piece->offset -= piece->gva - first;
+    piece->gva = first;
+    piece->size = (u32)(last - first);
+}
+
+/* The 2 MiB around a page of a large page, if all of it may be mapped alike. */
+static bool take_large(const struct miss *x, struct mirror_piece *piece)
+{
+    const struct mem *mem = x->m->mem;
+    u64 size = MIRROR_PIECE_BYTES, mask = size - 1;
+    gpa_t gpa = x->walk.gpa & ~mask;
+
+    if (x->walk.page_size < size || (x->rights & MIRROR_EXECUTE) ||
+        ((x->walk.gpa ^ x->gva) & mask) || !mirror_is_mappable(x->m, x->gva & ~mask, size) ||
+        !mem_range(mem, gpa, size)) {
+        return false;
+    }
+    u64 offset = (u64)mem_offset(mem, gpa);
+    for (u64 i = 0; (x->rights & MIRROR_WRITE) && i < size >> PAGE_SHIFT; i++) {
+        if (mem->code_holders[(offset >> PAGE_SHIFT) + i]) {
+            return false;
+        }
+    }
+    piece->gva = x->gva & ~mask;
+    piece->offset = offset;
+    piece->size = (u32)size;
+    return true;
+}
+
+static enum mirror_result refuse(struct mirror *m)
+{
+    m->stats.refusals++;
+    return MIRROR_REFUSED;
+}
+
+enum mirror_result mirror_fill(struct mirror *m, const struct paging *paging, gva_t gva,
+                               unsigned access, u32 *error)
+{
+    struct miss x = {.m = m, .paging = paging, .access = access, .gva = gva & PAGE_MASK};
+
+    if (!mmu_walk(m->mem, paging, gva, access, &x.walk, error)) {
+        return MIRROR_FAULT;
+    }
+    x.walk.gpa &= PAGE_MASK;
+    s64 offset = mem_offset(m->mem, x.walk.gpa);
+    if (offset < 0 || !mirror_is_mappable(m, x.gva, PAGE_SIZE)) {
+        return refuse(m);
+    }
+    x.rights = rights_of(&x, x.gva, &x.walk);
+    if (!x.rights) {
+        return refuse(m);
+    }
+    struct mirror_piece piece = {
+        .gva = x.gva,
+        .offset = (u64)offset,
+        .size = PAGE_SIZE,
+        .rights = (u8)x.rights,
+        .user = x.walk.user,
+    };
+    if (!take_large(&x, &piece)) {
+        drop_overlapping(m, x.gva, PAGE_SIZE);
+        extend(&x, &piece);
+    }
+    drop_overlapping(m, piece.gva, piece.size);
+    if (!m->host.map(m->host.context, piece.gva, piece.size, piece.offset, piece.rights,
+                     piece.user)) {
+        return refuse(m);
+    }
+    m->filled = *paging;
+    add(m, &piece);
+    m->stats.fills++;
+    return MIRROR_FILLED;
+}
+
+/* ------------------------------------------------------------------ dropping */
+
+void mirror_drop(struct mirror *m, gva_t gva)
+{
+    struct mirror_piece *p = find(m, gva);
+
+    if (p) {
+        drop(m, p);
+    }
+}
+
+void mirror_flush(struct mirror *m)
+{
+    m->flush_wanted = true;
+}
+
+void mirror_flush_all(struct mirror *m)
+{
+    m->flush_wanted = m->flush_all = true;
+}
+
+static void drop_everything(struct mirror *m)
+{
+    const struct mirror_host *host = &m->host;
+    bool at_once = host->unmap(host->context, 0, host->hidden_start) &&
+                   host->unmap(host->context, host->hidden_end, host->end);
+
+    for (u32 i = 0; i < m->count; i++) {
+        struct mirror_piece *p = nth(m, i);
+        if (p->size && at_once) {
+            forget(m, p);
+        } else if (p->size) {
+            drop(m, p);
+        }
+    }
+    m->oldest = m->count = 0;
+}
+
+/* Would a piece be made the same way again?  Its accessed and dirty bits must still be set: the
+ * guest may have cleared them to see whether it is used. */
+static bool is_current(const struct mirror *m, const struct paging *paging,
+                       const struct mirror_piece *p)
+{
+    unsigned access =
+        ACCESS_PEEK | (p->user ? ACCESS_USER : 0) | (p->rights & MIRROR_EXECUTE ? ACCESS_FETCH : 0);
+
+    for (u64 at = 0; at < p->size;) {
+        struct walk walk;
+        u32 error;
+        if (!mmu_walk(m->mem, paging, p->gva + at, access, &walk, &error) || !walk.accessed ||
+            walk.user != p->user || mem_offset(m->mem, walk.gpa) != (s64)(p->offset + at) ||
+            ((p->rights & MIRROR_WRITE) && (!walk.writable || mem_has_code(m->mem, walk.gpa)))) {
+            return false;
+        }
+        at += walk.page_size < MIRROR_PIECE_BYTES ? PAGE_SIZE : MIRROR_PIECE_BYTES;
+    }
+    return true;
+}
+
+static bool same_space(const struct paging *a, const struct paging *b)
+{
+    return a->cr0 == b->cr0 && a->cr3 == b->cr3 && a->cr4 == b->cr4 && a->efer == b->efer &&
+           a->a20_off == b->a20_off && memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte)) == 0;
+}
+
+void mirror_enter(struct mirror *m, const struct paging *paging)
+{
+    if (likely(!m->flush_wanted)) {
+        return;
+    }
+    m->stats.flushes++;
+    if (m->flush_all || !same_space(&m->filled, paging)) {
+        if (m->count) {
+            drop_everything(m);
+        }
+    } else {
+        for (u32 i = 0; i < m->count; i++) {
+            struct mirror_piece *p = nth(m, i);
+            if (p->size && !is_current(m, paging, p)) {
+                drop(m, p);
+            }
+            m->stats.kept += p->size != 0;
+        }
+    }
+    m->flush_wanted = m->flush_all = false;
+}
+
+void mirror_revoke(struct mirror *m, gpa_t gpa, unsigned rights)
+{
+    u64 offset = (u64)mem_offset(m->mem, gpa & PAGE_MASK);
+
+    for (u32 i = 0; i < m->count; i++) {
+        struct mirror_piece *p = nth(m, i);
+        if (p->size && (p->rights & rights) && offset - p->offset < p->size) {
+            drop(m, p);
+        }
+    }
+}
+
+void mirror_drop_executable(struct mirror *m, bool user)
+{
+    for (u32 i = 0; i < m->count; i++) {
+        struct mirror_piece *p = nth(m, i);
+        if (p->size && (p->rights & MIRROR_EXECUTE) && p->user == user) {
+            drop(m, p);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+/*
+ * mirror.h - the mirror: guest pages at their own addresses in the vCPU's process.
+ *
+ * The host's page tables are its entries, and the host's own MMU looks them up: an access of guest
+ * code that the mirror holds costs nothing at all.  Everything else is a TLB's, in software:
+ *
+ *      TLB miss               SIGSEGV: mirror_fill() walks the guest's page tables and maps a piece
+ *      permission, A, D bits  a piece may be written only once its dirty bit is set
+ *      INVLPG                 mirror_drop(): the piece is unmapped
+ *      MOV to CR3, CR4, ...   mirror_flush(): noted, and done when guest code is next entered; a
+ *                             piece stays if the guest's tables still say the same of it
+ *      capacity               MIRROR_PIECES; the oldest goes first
+ *
+ * A piece is one mapping of RAM's memfd: pages that follow one another in guest-virtual and in
+ * guest-physical memory, at most 2 MiB, and never across a 2 MiB boundary.
+ *
+ * What cannot be mapped (MMIO, page 0, the hidden zone, the upper half) is refused: the access
+ * faults each time, and whoever runs guest code has the interpreter perform that instruction.
+ *
+ * Stores into pages of which code is held (mem_has_code()) must be seen, so those are never
+ * writable here; and what is executable here is such a page.  Hence no page is ever both.
+ *
+ * Who runs in the mirror, it does not know: guest code itself, or a translation of it.
+ */
+#ifndef MMU_MIRROR_H
+#define MMU_MIRROR_H
+
+#include "mmu/walk.h"
+
+#define MIRROR_PIECES      16384u /* with what splits them well below vm.max_map_count: 65,530 */
+#define MIRROR_BUCKETS     8192u
+#define MIRROR_PIECE_BYTES (2ull << 20)
+#define MIRROR_RUN_BYTES   (64ull << 10) /* how far small pages are looked for around a miss */
+
+enum { /* rights of a piece */
+       MIRROR_READ = 1 << 0,
+       MIRROR_WRITE = 1 << 1,
+       MIRROR_EXECUTE = 1 << 2,
+};
+
+/* What the process around it does for the mirror. */
+struct mirror_host {
+    /* Map [gva, gva + size) to the RAM file from offset.  False: it cannot be mapped there. */
+    bool (*map)(void *context, gva_t gva, u64 size, u64 offset, unsigned rights, bool user);
+    /* Unmap all that is mapped of [start, end); false if it could not be done at once. */
+    bool (*unmap)(void *context, gva_t start, gva_t end);
+    /* May the bytes of this page, gpa's, be executed at gva by the host's CPU?  If so, all stores
+     * into it are seen from now on.  NULL: nothing ever may. */
+    bool (*may_execute)(void *context, gva_t gva, gpa_t gpa);
+    /* A store is wanted into a page of which code is held: let go of it, if possible. */
+    void (*let_go)(void *context, gpa_t gpa);
+    void *context;
+    gva_t hidden_start, hidden_end; /* where nothing may be mapped: our own memory */
+    gva_t end;                      /* of what can be mapped */
+};
+
+struct mirror_piece {
+    gva_t gva; /* of its first byte */
+    u64 offset;
+    u32 size;  /* bytes; 0: a free one */
+    u8 rights; /* MIRROR_* */
+    bool user; /* may be used at CPL 3 */
+    u32 next;  /* in its bucket: index + 1, 0 ends */
+};
+
+struct mirror_stats {
+    u64 fills, refusals, drops, flushes, kept; /* kept: pieces that outlived a flush */
+};
+
+struct mirror {
+    const struct mem *mem;
+    struct mirror_host host;
+    bool flush_wanted;    /* before guest code is entered */
+    bool flush_all;       /* ... without looking whether a piece could stay */
+    struct paging filled; /* what the pieces were made under */
+    u32 oldest, count;    /* pieces in use: a ring in pool[] */
+    struct mirror_stats stats;
+    u32 bucket[MIRROR_BUCKETS];
+    struct mirror_piece pool[MIRROR_PIECES];
+};
+
+enum mirror_result {
+    MIRROR_FILLED,  /* try the access again */
+    MIRROR_FAULT,   /* it is a page fault of the guest's: *error is its code */
+    MIRROR_REFUSED, /* it cannot be had by the host's MMU: let software do it */
+};
+
+void mirror_init(struct mirror *m, const struct mem *mem, const struct mirror_host *host);
+
+/* May [gva, gva + size) be mapped at all? */
+static inline bool mirror_is_mappable(const struct mirror *m, gva_t gva, u64 size)
+{
+    return gva + size <= m->host.end && gva + size > gva &&
+           (gva + size <= m->host.hidden_start || gva >= m->host.hidden_end);
+}
+
+/* A TLB miss at gva.  access as for mmu_walk(). */
+enum mirror_result mirror_fill(struct mirror *m, const struct paging *paging, gva_t gva,
+                               unsigned access, u32 *error);
+
+/* INVLPG. */
+void mirror_drop(struct mirror *m, gva_t gva);
+
+/* All translations may have changed: to be looked at by mirror_enter(). */
+void mirror_flush(struct mirror *m);
+
+/* Forget everything, whatever the guest's tables say: executable pages are no longer held, say. */
+void mirror_flush_all(struct mirror *m);
+
+/* Do what a flush has left to do.  Before guest code is entered. */
+void mirror_enter(struct mirror *m, const struct paging *paging);
+
+/* Take the given rights away from all pieces of the page of gpa, which is RAM. */
+void mirror_revoke(struct mirror *m, gpa_t gpa, unsigned rights);
+
+/* Drop the pieces that are executable for user code, or for supervisor code: where the other mode
+ * is entered, which may not execute them. */
+void mirror_drop_executable(struct mirror *m, bool user);
+
+#endif
