@@ -92,7 +92,12 @@ void code_flush(struct cpu *cpu)
     struct exec *x = cpu->exec;
 
     for (u32 i = 0; i < x->page_used; i++) {
-        coherence_release(cpu, x->pages[i].gfn << PAGE_SHIFT);
+        if (x->pages[i].held) {
+            coherence_release(cpu, x->pages[i].gfn << PAGE_SHIFT);
+        }
+    }
+    if (cpu->mmu.mirror) {
+        mirror_flush_all(cpu->mmu.mirror);
     }
     memset(x->jump, 0, sizeof(x->jump));
     memset(x->line_bucket, 0, sizeof(x->line_bucket));
@@ -162,11 +167,23 @@ static struct code_page *watch_page(struct cpu *cpu, gpa_t gpa)
 
     if (!page) {
         page = add_page(cpu->exec, gpa >> PAGE_SHIFT);
-        if (page) {
-            coherence_hold(cpu, gpa & PAGE_MASK);
-        }
+    }
+    if (page && !page->held) {
+        page->held = true;
+        coherence_hold(cpu, gpa & PAGE_MASK);
     }
     return page;
+}
+
+u8 *code_page_note(struct cpu *cpu, gpa_t gpa)
+{
+    struct code_page *page = watch_page(cpu, gpa);
+
+    if (!page) {
+        cpu->exec->flush_wanted = true;
+        return NULL;
+    }
+    return &page->note;
 }
 
 /* A new line at gpa, or NULL. */
@@ -342,15 +359,32 @@ static void make_stale(struct exec *x, struct line *line)
     }
 }
 
+/* What was noted of a page's bytes is true no longer. */
+static void drop_note(struct cpu *cpu, struct code_page *page)
+{
+    if (page->note) {
+        page->note = 0;
+        if (cpu->mmu.mirror) {
+            mirror_revoke(cpu->mmu.mirror, page->gfn << PAGE_SHIFT, MIRROR_EXECUTE);
+        }
+    }
+}
+
 void code_drop(struct cpu *cpu, gpa_t gpa, unsigned size)
 {
     struct exec *x = cpu->exec;
     struct code_page *page = find_page(x, gpa >> PAGE_SHIFT);
     unsigned first = gpa & ~PAGE_MASK, last = first + size - 1;
 
-    if (!page) {
+    if (!page || !page->held) {
         return;
     }
+    if (page->first_line == NONE && !page->note) { /* nothing came after the last store */
+        page->held = false;
+        coherence_release(cpu, gpa);
+        return;
+    }
+    drop_note(cpu, page);
     for (u32 *link = &page->first_line; *link != NONE;) {
         struct line *line = &x->lines[*link - 1];
         if (line->start <= last && line->end >= first) {
@@ -364,6 +398,8 @@ void code_drop(struct cpu *cpu, gpa_t gpa, unsigned size)
 
 void code_written(struct cpu *cpu, gpa_t gpa, unsigned size)
 {
-    coherence_stored(cpu, gpa, size, find_page(cpu->exec, gpa >> PAGE_SHIFT));
+    const struct code_page *page = find_page(cpu->exec, gpa >> PAGE_SHIFT);
+
+    coherence_stored(cpu, gpa, size, page && page->held);
     code_drop(cpu, gpa, size);
 }

@@ -35,6 +35,8 @@ struct line {
 struct code_page {
     gfn_t gfn;
     u32 next_in_bucket, first_line; /* index + 1 */
+    bool held;                      /* coherence_hold() */
+    u8 note;                        /* code_page_note() */
 };
 
 struct jump {
@@ -86,12 +88,19 @@ const struct op *code_find(struct cpu *cpu);
  * is pending (#PF, #GP, #UD). */
 const struct op *code_fetch_one(struct cpu *cpu);
 
-/* Drop this vCPU's lines that [gpa, gpa + size), within one page, lies in or touches. */
+/* Drop this vCPU's lines that [gpa, gpa + size), within one page, lies in or touches.  A page of
+ * which nothing is left is let go of at the next such call, so not while code rewrites itself. */
 void code_drop(struct cpu *cpu, gpa_t gpa, unsigned size);
 
 /* mmu_ops.code_written: a store of size bytes at gpa (within one page) into a page of which some
  * vCPU holds code. */
 void code_written(struct cpu *cpu, gpa_t gpa, unsigned size);
+
+/* Hold the page of gpa, which is RAM, as if code of it were decoded, and keep a byte about it: 0 at
+ * first, and again when its bytes have changed.  It is for executors that run the page itself; what
+ * the mirror has of it that is executable goes when the note does.  NULL: there is no room before
+ * the next code_flush(), which has been asked for. */
+u8 *code_page_note(struct cpu *cpu, gpa_t gpa);
 
 /* Drop everything. */
 void code_flush(struct cpu *cpu);
