@@ -39,7 +39,7 @@ u64 clock_ns(const struct cpu *cpu)
 
 u64 clock_tsc_raw(const struct cpu *cpu)
 {
-    return cpu->clock->icount ? virtual_ns(cpu) : host_ticks(cpu->clock);
+    return cpu->clock->icount ? virtual_ns(cpu) : host_ticks(cpu->clock) + cpu->clock->tsc_start;
 }
 
 u64 clock_tsc(const struct cpu *cpu)
@@ -50,7 +50,7 @@ u64 clock_tsc(const struct cpu *cpu)
 /* Rounded up: at that nanosecond the TSC has reached the value, and is not one tick before it. */
 u64 clock_tsc_to_ns(const struct cpu *cpu, u64 tsc)
 {
-    u64 raw = tsc - cpu->msr.tsc_adjust;
+    u64 raw = tsc - cpu->msr.tsc_adjust - cpu->clock->tsc_start;
     unsigned __int128 ns;
 
     if (raw >> 63 && tsc <= clock_tsc(cpu)) {

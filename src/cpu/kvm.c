@@ -78,7 +78,8 @@ static void set_factor(struct time_info *info, u64 ns_per_tsc_32)
 void kvm_update_system_time(struct cpu *cpu)
 {
     u64 msr = cpu->msr.kvm_system_time;
-    struct time_info info = {.tsc_timestamp = cpu->msr.tsc_adjust, .flags = TSC_STABLE_BIT};
+    struct time_info info = {.tsc_timestamp = cpu->msr.tsc_adjust + cpu->clock->tsc_start,
+                             .flags = TSC_STABLE_BIT};
 
     if (!(msr & SYSTEM_TIME_ENABLE)) {
         return;
