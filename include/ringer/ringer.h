@@ -55,7 +55,9 @@ struct ringer_device {
 struct ringer_config {
     uint64_t memory_bytes; /* default 512 MiB; a multiple of 4096 */
     unsigned cpus;         /* default 1 */
-    const char *engine;    /* "auto" (default), "interp" */
+    const char *engine;    /* "auto" (default), "interp", "hybrid" */
+    bool unprotected;      /* engines that run guest code on the host's CPU may do so without
+                            * protection keys: the guest's programs then see Ringer's memory */
     bool icount;           /* virtual time from the instruction count: runs are repeatable */
     bool debug_exit;       /* isa-debug-exit at port 0xf4 */
     bool debug_console;    /* debug console at port 0xe9 */

@@ -25,6 +25,7 @@ struct options {
     const char *trace;
     bool stats;
     const char *stats_path; /* NULL: standard error */
+    bool unprotected;
     bool icount;
     bool no_reboot;
     bool help, version;

@@ -115,6 +115,7 @@ static void configure(struct run *run, struct ringer_config *config)
     config->memory_bytes = o->memory_bytes;
     config->cpus = o->cpus;
     config->engine = o->engine;
+    config->unprotected = o->unprotected;
     config->icount = o->icount;
     config->debug_exit = o->debug_exit;
     config->debug_console = o->debug_console;

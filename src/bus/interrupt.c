@@ -88,8 +88,19 @@ void interrupt_kick(const struct interrupt_fabric *fabric, unsigned vcpu)
         return;
     }
     inbox = &fabric->inboxes[vcpu];
-    if (atomic_exchange(&inbox->attention, 1) == 2 && fabric->wake) {
-        fabric->wake(&inbox->attention);
+    switch (atomic_exchange(&inbox->attention, ATTENTION_LOOK)) {
+    case ATTENTION_ASLEEP:
+        if (fabric->wake) {
+            fabric->wake(&inbox->attention);
+        }
+        break;
+    case ATTENTION_SIGNAL:
+        if (fabric->signal) {
+            fabric->signal(fabric->context, vcpu);
+        }
+        break;
+    default:
+        break;
     }
 }
 

@@ -6,7 +6,10 @@
  * only its own vCPU takes things out.  `attention` is what an engine looks at between instructions,
  * and what a halted vCPU sleeps on:
  *
- *      0  nothing new        1  look at the inbox        2  asleep in the host: wake it
+ *      NONE    nothing new
+ *      LOOK    look at the inbox
+ *      ASLEEP  the vCPU sleeps in the host: wake it
+ *      SIGNAL  the host's CPU runs the guest's code and does not look: send the vCPU a signal
  *
  * Intel SDM vol. 3A, "Advanced Programmable Interrupt Controller (APIC)".
  */
@@ -47,6 +50,9 @@ struct interrupt_message {
     u8 source;    /* index of the sending vCPU, for the shorthands */
 };
 
+/* Values of struct interrupt_inbox's attention. */
+enum { ATTENTION_NONE, ATTENTION_LOOK, ATTENTION_ASLEEP, ATTENTION_SIGNAL };
+
 /* Bits of struct interrupt_inbox's events. */
 enum {
     INBOX_NMI = 1 << 0,
@@ -63,7 +69,7 @@ struct interrupt_inbox {
     _Atomic u64 irr[4]; /* vectors to merge into the local APIC's IRR */
     _Atomic u64 tmr[4]; /* those of them that are level-triggered */
     _Atomic u32 events;
-    _Atomic u32 attention; /* a futex: see above */
+    _Atomic u32 attention; /* ATTENTION_*; a futex: see above */
     _Atomic u32 sipi_vector;
 
     /* What the local APIC publishes, so that senders can match destinations. */
@@ -77,6 +83,9 @@ struct interrupt_fabric {
     struct interrupt_inbox *inboxes;
     unsigned count;
     void (*wake)(_Atomic u32 *attention); /* a futex wake; NULL in unit tests */
+    /* Send a vCPU that runs guest code a signal; NULL where no engine does that. */
+    void (*signal)(void *context, unsigned vcpu);
+    void *context;
 };
 
 /* Route one message to all inboxes that it matches.  Returns how many there were. */

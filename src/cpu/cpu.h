@@ -128,6 +128,7 @@ struct cpu_stats {
 
 struct vm_clock; /* clock.h */
 struct exec;     /* exec/interpret: an executor's own state, in the arena */
+struct direct;   /* exec/direct: likewise */
 struct cpu;
 
 /* What the process around the CPU does for it.  Function pointers are only called in the vCPU's own
@@ -180,6 +181,7 @@ struct cpu {
     struct cpu_ops ops;
     const struct vm_clock *clock;
     struct exec *exec;
+    struct direct *direct; /* its mirror is mmu.mirror */
     struct cpu_stats stats;
     u64 icount; /* instructions retired since reset, exact whenever an executor is not running;
                  * the virtual time of --icount is derived from it: clock.h */

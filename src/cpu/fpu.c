@@ -71,9 +71,22 @@ void fpu_initialize_x87(struct cpu *cpu, struct fpu_area *area)
     fpu->last_cs = fpu->last_ds = fpu->last_opcode = 0;
 }
 
+/* XRSTOR can change PKRU, and a guest that runs on the host's CPU could jump to it with another
+ * mask: vm/cpu_gate.h, rule 1. */
+__attribute__((noinline)) void fpu_load_area(const struct fpu_area *area)
+{
+    __asm__ volatile("xrstor64 %0\n\t"
+                     "cmp %1, %%eax\n\t"
+                     "je 1f\n\t"
+                     "ud2\n"
+                     "1:" ::"m"(*(const u8(*)[FPU_STATE_BYTES])area),
+                     "i"(LOADED_COMPONENTS), "a"(LOADED_COMPONENTS), "d"(0)
+                     : "cc");
+}
+
 void fpu_load(struct cpu *cpu)
 {
-    __asm__ volatile("xrstor64 %0" ::"m"(cpu->fpu.state), "a"(LOADED_COMPONENTS), "d"(0));
+    fpu_load_area(area_of(cpu));
     cpu->fpu.loaded = true;
 }
 

@@ -72,6 +72,7 @@ void fpu_leave(struct cpu *cpu);
  * registers: only for ringer-cpu, and for code that brings the host's back by fpu_host_restore().
  */
 void fpu_load(struct cpu *cpu);
+void fpu_load_area(const struct fpu_area *area); /* any other, of a signal frame say */
 void fpu_save(struct cpu *cpu);
 
 /* What the calling convention wants kept across a call: the control words. */

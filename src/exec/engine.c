@@ -9,14 +9,33 @@
 #include "base/string.h"
 #include "cpu/clock.h"
 #include "cpu/fpu.h"
+#include "exec/direct/direct.h"
+#include "exec/interpret/code.h"
 #include "exec/interpret/coherence.h"
 #include "exec/interpret/interpret.h"
+
+/* Popek and Goldberg's theorem 3: supervisor code is interpreted, user code runs itself. */
+static void hybrid_execute(struct cpu *cpu, u64 limit)
+{
+    interpret_return_at_mode_change(cpu, true);
+    if (cpu->cpl == 3) {
+        direct_execute(cpu, limit);
+    } else {
+        interpret_execute(cpu, limit);
+    }
+}
 
 const struct engine engines[] = {
     {
         .name = "interp",
         .summary = "interpret everything: complete and exact, the reference",
         .execute = interpret_execute,
+    },
+    {
+        .name = "hybrid",
+        .summary = "interpret the guest's kernel, run its programs on the host's CPU",
+        .execute = hybrid_execute,
+        .is_direct = true,
     },
 };
 const unsigned engine_count = ARRAY_SIZE(engines);
@@ -154,4 +173,27 @@ enum cpu_exit cpu_run(struct cpu *cpu, const struct engine *engine, u64 icount_l
     coherence_leave(cpu);
     fpu_leave(cpu);
     return exit;
+}
+
+/* The two executors' states, one after the other. */
+static size_t interpret_size(void)
+{
+    return bits_align_up(sizeof(struct exec), PAGE_SIZE);
+}
+
+size_t exec_size(void)
+{
+    return interpret_size() + bits_align_up(sizeof(struct direct), PAGE_SIZE);
+}
+
+void exec_init(struct cpu *cpu, void *memory)
+{
+    cpu->exec = memory;
+    cpu->direct = (struct direct *)((u8 *)memory + interpret_size());
+    thunk_cache_init(&cpu->exec->thunks);
+}
+
+void exec_flush(struct cpu *cpu)
+{
+    code_flush(cpu);
 }

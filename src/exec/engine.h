@@ -23,6 +23,9 @@ struct engine {
      * fault is pending, activity changes, or an instruction asks for it; the caller then looks
      * why.  Registers belong to the executor while it runs, and are in *cpu when it returns. */
     void (*execute)(struct cpu *cpu, u64 limit);
+    /* Guest code runs on the host's CPU: the process has to be made for it (vm/cpu_direct.c), and
+     * the guest's TSC is the host's. */
+    bool is_direct;
 };
 
 extern const struct engine engines[];

@@ -149,6 +149,13 @@ int host_process_end(struct host_process *p)
     return status;
 }
 
+void host_process_signal(const struct host_process *p, int signal)
+{
+    if (p->pid > 0) {
+        syscall(SYS_pidfd_send_signal, p->pidfd, signal, NULL, 0);
+    }
+}
+
 bool host_process_has_ended(const struct host_process *p)
 {
     struct pollfd poll_fd = {.fd = p->pidfd, .events = POLLIN};

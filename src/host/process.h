@@ -24,6 +24,9 @@ int host_process_start(struct host_process *p, int program, char *const argv[], 
  * -1 where that cannot be known. */
 int host_process_end(struct host_process *p);
 
+/* Send it a signal, if it still lives. */
+void host_process_signal(const struct host_process *p, int signal);
+
 /* Whether it has ended; host_process_end() then says how. */
 bool host_process_has_ended(const struct host_process *p);
 

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "exec/engine.h"
 #include "host/tsc.h"
 #include "vm/board.h"
+#include "vm/choose.h"
 #include "vm/debug.h"
 #include "vm/machine.h"
 #include "vm/trace.h"
@@ -85,16 +85,12 @@ static int check_config(struct ringer *m)
     if (c->icount && c->cpus > 1) {
         return machine_fail(m, -EINVAL, "icount: virtual time needs a machine with one CPU");
     }
-    if (!c->engine || !engine_find(c->engine)) {
-        return machine_fail(m, -EINVAL, "engine: there is no '%s', only auto and interp",
-                            c->engine ? c->engine : "");
-    }
     if (!trace_parse(c->trace, &kinds)) {
         return machine_fail(m, -EINVAL,
                             "trace: '%s' is not a list of exits, exceptions, interrupts and io",
                             c->trace);
     }
-    return 0;
+    return choose_check(m);
 }
 
 static void init_clock(struct ringer *m)
@@ -106,6 +102,7 @@ static void init_clock(struct ringer *m)
     clock->ns_per_tsc_32 = (1000000ull << 32) / clock->tsc_khz;
     clock->wall_ns_start = clock->icount ? ICOUNT_WALL_NS : host_wall_ns();
     clock->host_tsc_start = __builtin_ia32_rdtsc();
+    clock->tsc_start = m->shared->direct && !clock->icount ? clock->host_tsc_start : 0;
     atomic_store(&m->shared->board_deadline_ns, UINT64_MAX);
     atomic_store(&m->shared->stop_at, UINT64_MAX);
 }
@@ -120,7 +117,7 @@ static int make_memory(struct ringer *m)
     }
     m->shared = arena_vm(&m->arena);
     m->shared->board_pid = getpid();
-    snprintf(m->shared->engine, sizeof(m->shared->engine), "%s", m->config.engine);
+    choose_engine(m);
     trace_parse(m->config.trace, &m->shared->trace_kinds);
     m->host_tsc_khz = host_tsc_khz();
     init_clock(m);

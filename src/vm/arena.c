@@ -40,6 +40,7 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
     u64 cpus = reserve(&size, cpu_count, sizeof(struct cpu));
     u64 holders = reserve(&size, ram_bytes / PAGE_SIZE, 1);
     u64 coherence = reserve(&size, cpu_count, sizeof(struct mem_coherence));
+    u64 gates = reserve(&size, cpu_count, PAGE_SIZE);
     u64 exec = reserve(&size, cpu_count, exec_bytes);
     struct vm *vm;
     u8 *base;
@@ -75,6 +76,7 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
         .controls = (struct vcpu_control *)(base + controls),
         .traces = (struct trace_ring *)(base + traces),
         .cpus = (struct cpu *)(base + cpus),
+        .gates = base + gates,
         .exec = base + exec,
         .exec_bytes = exec_bytes,
     };

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -327,6 +328,23 @@ int board_wait_held(struct ringer *m)
 
 /* ------------------------------------------------------------------ making it */
 
+static void send_signal(void *context, unsigned vcpu)
+{
+    const struct ringer *m = context;
+
+    host_process_signal(&m->vcpus[vcpu].process, SIGUSR1);
+}
+
+/* A vCPU cannot send another one a signal, so the board does. */
+static void pass_signals_on(struct ringer *m)
+{
+    for (unsigned i = 0; i < m->vm->cpu_count; i++) {
+        if (atomic_exchange(&m->vm->controls[i].signal_wanted, 0)) {
+            send_signal(m, i);
+        }
+    }
+}
+
 static void on_kick(uv_poll_t *poll, int status, int events)
 {
     struct ringer *m = poll->data;
@@ -334,6 +352,7 @@ static void on_kick(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
+    pass_signals_on(m);
     if (read(m->kick_fd, &kicks, sizeof(kicks)) < 0) {
         return; /* EAGAIN */
     }
@@ -390,7 +409,12 @@ int board_create(struct ringer *m)
     m->loop_made = true;
     m->timers = (struct timer_queue){.clock_ns = clock_now, .clock = m};
     m->fabric = (struct interrupt_fabric){
-        .inboxes = m->vm->inboxes, .count = m->vm->cpu_count, .wake = host_futex_wake};
+        .inboxes = m->vm->inboxes,
+        .count = m->vm->cpu_count,
+        .wake = host_futex_wake,
+        .signal = send_signal,
+        .context = m,
+    };
     m->ring_host = (struct ring_host){.bell = &m->shared->bell, .wake = wake};
     m->timer_set_ns = m->timer_for_ns = TIMER_NEVER;
     set_patience(m);

@@ -38,6 +38,18 @@ static void wait(void *context, _Atomic u32 *futex, u32 value)
     }
 }
 
+/* Another vCPU runs guest code.  This process cannot send it a signal, but the board can.  (When it
+ * is this one, its code has just been left.) */
+static void send_signal(void *context, unsigned vcpu)
+{
+    struct vcpu_process *p = context;
+
+    if (vcpu != p->index) {
+        atomic_store(&p->vm->controls[vcpu].signal_wanted, 1);
+        kick(NULL);
+    }
+}
+
 static void wake(_Atomic u32 *attention)
 {
     sys_futex(attention, FUTEX_WAKE, 1, NULL);
@@ -144,5 +156,7 @@ void vcpu_bus_init(struct vcpu_process *p)
         .inboxes = p->vm->inboxes,
         .count = p->vm->cpu_count,
         .wake = wake,
+        .signal = send_signal,
+        .context = p,
     };
 }

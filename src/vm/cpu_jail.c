@@ -12,6 +12,7 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 
+#include "base/string.h"
 #include "vm/cpu_process.h"
 #include "vm/cpu_syscall.h"
 
@@ -58,33 +59,64 @@ void vcpu_unmap_rest(void)
         WITHOUT(MAP_POPULATE), EQUAL(MAP_SHARED | MAP_FIXED, 0, 3), LOAD(args[4]),   \
         EQUAL(VCPU_FD_ARENA, 2, 0), EQUAL(VCPU_FD_RAM, 1, 0), KILL, ALLOW
 
-long vcpu_jail(void)
+/* The mirror's pages of code: of RAM, and not writable. */
+#define ALLOW_MMAP_CODE                                                                        \
+    EQUAL(__NR_mmap, 0, 10), LOAD(args[2]), EQUAL(PROT_READ | PROT_EXEC, 0, 5), LOAD(args[3]), \
+        WITHOUT(MAP_POPULATE), EQUAL(MAP_SHARED | MAP_FIXED, 0, 2), LOAD(args[4]),             \
+        EQUAL(VCPU_FD_RAM, 2, 0), LOAD(nr), EQUAL(0xffffffff, 0, 1), ALLOW
+
+#define TRAP              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
+#define TRAP_CALL(number) EQUAL((number), 0, 1), TRAP
+
+/* What only an engine needs that runs guest code on the host's CPU.  The last three are what guest
+ * code can call in the host's vsyscall page, which syscall user dispatch does not see: they trap.
+ */
+static const struct sock_filter direct_rules[] = {
+    ALLOW_MMAP_CODE,
+    ALLOW_CALL(__NR_sigaltstack),
+    ALLOW_CALL(__NR_rt_sigprocmask),
+    ALLOW_CALL_WITH(__NR_prctl, args[0], PR_SET_TSC, PR_SET_TSC),
+    TRAP_CALL(__NR_gettimeofday),
+    TRAP_CALL(__NR_time),
+    TRAP_CALL(__NR_getcpu),
+};
+
+static const struct sock_filter rules[] = {
+    ALLOW_CALL_WITH(__NR_futex, args[1], FUTEX_WAIT, FUTEX_WAKE),
+    ALLOW_CALL_WITH(__NR_write, args[0], VCPU_FD_STDERR, VCPU_FD_KICK),
+    ALLOW_CALL(__NR_rt_sigreturn),
+    ALLOW_CALL(__NR_restart_syscall), /* what a stopped futex() goes on as */
+    ALLOW_CALL(__NR_timer_settime),
+    ALLOW_CALL(__NR_getppid),
+    ALLOW_CALL(__NR_exit_group),
+    ALLOW_MMAP,
+    ALLOW_CALL_WITHOUT(__NR_mprotect, args[2], PROT_EXEC),
+    ALLOW_CALL(__NR_munmap),
+    KILL,
+};
+
+static const struct sock_filter start[] = {
+    LOAD(arch),
+    EQUAL(AUDIT_ARCH_X86_64, 1, 0),
+    KILL,
+    LOAD(nr),
+};
+
+long vcpu_jail(bool direct)
 {
-    const struct sock_filter filter[] = {
-        LOAD(arch),
-        EQUAL(AUDIT_ARCH_X86_64, 1, 0),
-        KILL,
-        LOAD(nr),
-        ALLOW_CALL_WITH(__NR_futex, args[1], FUTEX_WAIT, FUTEX_WAKE),
-        ALLOW_CALL_WITH(__NR_write, args[0], VCPU_FD_STDERR, VCPU_FD_KICK),
-        ALLOW_CALL(__NR_rt_sigreturn),
-        ALLOW_CALL(__NR_restart_syscall), /* what a stopped futex() goes on as */
-        ALLOW_CALL(__NR_timer_settime),
-        ALLOW_CALL(__NR_getppid),
-        ALLOW_CALL(__NR_exit_group),
-        ALLOW_MMAP,
-        ALLOW_CALL_WITHOUT(__NR_mprotect, args[2], PROT_EXEC),
-        ALLOW_CALL(__NR_munmap),
-        KILL,
-    };
-    const struct sock_fprog program = {
-        .len = ARRAY_SIZE(filter),
-        .filter = (struct sock_filter *)filter,
-    };
+    struct sock_filter filter[ARRAY_SIZE(start) + ARRAY_SIZE(direct_rules) + ARRAY_SIZE(rules)];
+    struct sock_fprog program = {.len = ARRAY_SIZE(start), .filter = filter};
     long error = syscall6(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
 
     if (error < 0) {
         return error;
     }
+    memcpy(filter, start, sizeof(start));
+    if (direct) {
+        memcpy(filter + program.len, direct_rules, sizeof(direct_rules));
+        program.len += ARRAY_SIZE(direct_rules);
+    }
+    memcpy(filter + program.len, rules, sizeof(rules));
+    program.len += ARRAY_SIZE(rules);
     return syscall6(__NR_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, (long)&program, 0, 0, 0);
 }

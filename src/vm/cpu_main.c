@@ -115,6 +115,9 @@ static void cpu_init(struct vcpu_process *p)
     vcpu_bus_init(p);
     vcpu_trace_init(p);
     exec_init(cpu, p->vm->exec + p->index * p->vm->exec_bytes);
+    if (p->vm->direct & VM_DIRECT) {
+        vcpu_direct_attach(p);
+    }
     cpu_reset(cpu);
     msr_set_firmware_state(cpu); /* there is no firmware that would do it */
     if (p->index == 0) {
@@ -158,13 +161,13 @@ static void hold(struct vcpu_process *p, enum vcpu_state state)
 /* HLT, in real time: until something comes into the inbox. */
 static void sleep_halted(struct vcpu_process *p)
 {
-    u32 expected = 0;
+    u32 expected = ATTENTION_NONE;
 
-    if (!atomic_compare_exchange_strong(&p->inbox->attention, &expected, 2)) {
+    if (!atomic_compare_exchange_strong(&p->inbox->attention, &expected, ATTENTION_ASLEEP)) {
         return;
     }
-    while (atomic_load(&p->inbox->attention) == 2) {
-        vcpu_futex_wait(&p->inbox->attention, 2);
+    while (atomic_load(&p->inbox->attention) == ATTENTION_ASLEEP) {
+        vcpu_futex_wait(&p->inbox->attention, ATTENTION_ASLEEP);
     }
 }
 
@@ -282,7 +285,10 @@ static void enter(void)
     if (error < 0) {
         vcpu_die("cannot set up signals", error);
     }
-    error = vcpu_jail();
+    if (vcpu_process()->vm->direct & VM_DIRECT) {
+        vcpu_direct_init(vcpu_process());
+    }
+    error = vcpu_jail(vcpu_process()->vm->direct & VM_DIRECT);
     if (error < 0) {
         vcpu_die("cannot install the seccomp filter", error);
     }

@@ -19,7 +19,11 @@
 #define SIGNAL_OFFSET 0x60000ull
 #define SIGNAL_BYTES  0x20000ull
 
+struct gate;
+
 struct vcpu_process {
+    u64 vmm_rsp, signal_rsp; /* these three are cpu_gate.S's, too: cpu_gate.h */
+    _Atomic u32 in_guest;    /* guest code runs, or is about to */
     struct vm *vm;
     struct cpu *cpu;
     struct interrupt_inbox *inbox;
@@ -32,6 +36,14 @@ struct vcpu_process {
     u64 next_sync_ns; /* --icount */
     int timer;        /* POSIX timer ID */
     u32 index;
+
+    /* Where the engine runs guest code on the host's CPU. */
+    struct gate *gate;
+    bool keys;         /* the hidden zone is behind a protection key meanwhile */
+    bool cpuid_faults; /* CPUID traps in this process */
+    bool stepping;     /* one instruction was asked for */
+    bool learning;     /* the next SIGTRAP tells where signal frames are */
+    int left_by;       /* the signal that ended the last run */
 };
 
 _Static_assert(sizeof(struct vcpu_process) <= PAGE_SIZE, "one page is mapped for it");
@@ -65,14 +77,34 @@ void vcpu_trace(struct vcpu_process *p, enum trace_kind kind, const char *line);
 /* cpu_signal.c: handlers, the host timer, the signal at the board's death.  0 or -errno. */
 long vcpu_signals_init(struct vcpu_process *p);
 
+/* The handler of all signals, while no guest code runs. */
+struct siginfo; /* the kernel's */
+void vcpu_on_signal(int signal, struct siginfo *info, void *context);
+
+/* The host timer has expired. */
+void vcpu_on_timer(struct vcpu_process *p);
+
+/* cpu_direct.c: hide what is ours, and have system calls of guest code trap, before the jail is
+ * shut; and give the CPU its mirror.  cpu_gate.S: cpu_gate.h. */
+void vcpu_direct_init(struct vcpu_process *p);
+void vcpu_direct_attach(struct vcpu_process *p);
+void vcpu_gate_enter(const u64 *gpr, u64 fs_base, u64 gs_base, struct gate *gate, bool keys);
+extern const char vcpu_gate_enter_end[];
+void vcpu_gate_signal(void);
+struct rt_sigframe;
+void vcpu_leave_guest(const struct rt_sigframe *frame);
+void vcpu_gate_signal_without_keys(void);
+void vcpu_pkru_open(void);
+
 /* cpu->ops.arm_timer */
 void vcpu_arm_timer(void *context, u64 deadline_ns);
 
 /* Ends the process, with a report, if the board is no more. */
 void vcpu_check_board(void);
 
-/* cpu_jail.c: unmap all but the hidden zone; then give up all system calls but a handful. */
+/* cpu_jail.c: unmap all but the hidden zone; then give up all system calls but a handful (and a few
+ * more where guest code runs on the host's CPU). */
 void vcpu_unmap_rest(void);
-long vcpu_jail(void);
+long vcpu_jail(bool direct);
 
 #endif

@@ -2,6 +2,7 @@
  * cpu_signal.c - the signals of a vCPU process.
  *
  *      SIGALRM             its host timer: the local APIC's deadline
+ *      SIGUSR1             attention has been raised, while guest code runs on the host's CPU
  *      SIGUSR2             the thread of the board that made it has ended
  *      SIGFPE, SIGILL      of a thunk: it knows where to go on
  *      SIGSEGV and others  a failure of Ringer's own: left in the arena for the board to report
@@ -21,6 +22,7 @@
 #include "vm/cpu_process.h"
 #include "vm/cpu_syscall.h"
 
+#define KICK_SIGNAL   SIGUSR1
 #define PARENT_SIGNAL SIGUSR2
 #define NS_PER_SECOND 1000000000ull
 
@@ -55,14 +57,10 @@ void vcpu_arm_timer(void *context, u64 deadline_ns)
 }
 
 /* The kernel's clock and the TSC differ by a little: not before the TSC says so. */
-static void on_timer(int signal, siginfo_t *info, void *context)
+void vcpu_on_timer(struct vcpu_process *p)
 {
-    struct vcpu_process *p = vcpu_process();
     u64 now_ns = clock_ns(p->cpu);
 
-    (void)signal;
-    (void)info;
-    (void)context;
     if (p->deadline_ns == UINT64_MAX) {
         return;
     }
@@ -101,21 +99,11 @@ void vcpu_check_board(void)
     }
 }
 
-/* Comes at the end of the thread that made this process; its process may well live on. */
-static void on_parent(int signal, siginfo_t *info, void *context)
-{
-    (void)signal;
-    (void)info;
-    (void)context;
-    vcpu_check_board();
-}
-
 /* ------------------------------------------------------------------ failures */
 
-static void on_fault(int signal, siginfo_t *info, void *context)
+static void on_fault(struct vcpu_process *p, int signal, const siginfo_t *info,
+                     struct sigcontext *registers)
 {
-    struct vcpu_process *p = vcpu_process();
-    struct sigcontext *registers = &((struct ucontext *)context)->uc_mcontext;
     struct vcpu_death *death = &p->control->death;
 
     if (signal == SIGFPE || signal == SIGILL) {
@@ -133,12 +121,44 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     sys_exit(125);
 }
 
+/* The handler of all signals, while none of the guest's code runs. */
+void vcpu_on_signal(int signal, siginfo_t *info, void *context)
+{
+    struct vcpu_process *p = vcpu_process();
+    struct ucontext *uc = context;
+
+    switch (signal) {
+    case SIGALRM:
+        vcpu_on_timer(p);
+        break;
+    case KICK_SIGNAL: /* it has come too late: attention has been raised */
+        break;
+    case PARENT_SIGNAL: /* the thread that made this process has ended; its process may live on */
+        vcpu_check_board();
+        break;
+    default:
+        if (signal == SIGTRAP && p->learning) {
+            p->signal_rsp = (u64)uc - sizeof(u64);
+            break;
+        }
+        on_fault(p, signal, info, &uc->uc_mcontext);
+        break;
+    }
+}
+
 /* ------------------------------------------------------------------ setting up */
 
-static long install(int signal, void (*handler)(int, siginfo_t *, void *))
+static void *handler_of(const struct vcpu_process *p)
+{
+    return !(p->vm->direct & VM_DIRECT)     ? (void *)vcpu_on_signal
+           : p->vm->direct & VM_DIRECT_KEYS ? (void *)vcpu_gate_signal
+                                            : (void *)vcpu_gate_signal_without_keys;
+}
+
+static long set_handler(int signal, void *handler)
 {
     struct sigaction action = {
-        .sa_handler = (__sighandler_t)(void *)handler,
+        .sa_handler = (__sighandler_t)handler,
         .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER,
         .sa_restorer = vcpu_sigreturn,
         .sa_mask = ~0ul,
@@ -147,32 +167,19 @@ static long install(int signal, void (*handler)(int, siginfo_t *, void *))
     return syscall4(__NR_rt_sigaction, signal, (long)&action, 0, sizeof(action.sa_mask));
 }
 
-static long ignore(int signal)
+static long install_all(const struct vcpu_process *p)
 {
-    struct sigaction action = {
-        .sa_handler = SIG_IGN, .sa_flags = SA_RESTORER, .sa_restorer = vcpu_sigreturn};
-
-    return syscall4(__NR_rt_sigaction, signal, (long)&action, 0, sizeof(action.sa_mask));
-}
-
-static long install_all(void)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+    static const int handled[] = {SIGSEGV, SIGBUS,  SIGILL,      SIGFPE,       SIGTRAP,
+                                  SIGSYS,  SIGALRM, KICK_SIGNAL, PARENT_SIGNAL};
     static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE};
     long error = 0;
     unsigned i;
 
-    for (i = 0; i < ARRAY_SIZE(faults) && error >= 0; i++) {
-        error = install(faults[i], on_fault);
+    for (i = 0; i < ARRAY_SIZE(handled) && error >= 0; i++) {
+        error = set_handler(handled[i], handler_of(p));
     }
     for (i = 0; i < ARRAY_SIZE(ignored) && error >= 0; i++) {
-        error = ignore(ignored[i]);
-    }
-    if (error >= 0) {
-        error = install(SIGALRM, on_timer);
-    }
-    if (error >= 0) {
-        error = install(PARENT_SIGNAL, on_parent);
+        error = set_handler(ignored[i], (void *)SIG_IGN);
     }
     return error;
 }
@@ -186,7 +193,7 @@ long vcpu_signals_init(struct vcpu_process *p)
     long error = syscall3(__NR_sigaltstack, (long)&stack, 0, 0);
 
     if (error >= 0) {
-        error = install_all();
+        error = install_all(p);
     }
     if (error >= 0) {
         error = syscall3(__NR_timer_create, CLOCK_MONOTONIC, (long)&event, (long)&p->timer);

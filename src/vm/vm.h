@@ -61,6 +61,7 @@ struct vcpu_control {
     _Atomic u32 order; /* by the board: odd to run, even to hold; only ever raised; a futex */
     _Atomic u32 state; /* enum vcpu_state, by the vCPU; VCPU_RUNNING by the board with its order */
     _Atomic u32 flush; /* the board has changed RAM or registers: drop what is decoded */
+    _Atomic u32 signal_wanted; /* another vCPU has something for this one, which runs guest code */
     struct vcpu_death death;
 } __attribute__((aligned(64)));
 
@@ -87,6 +88,12 @@ struct trace_ring {
     char text[TRACE_BYTES];
 };
 
+enum { /* bits of struct vm's direct */
+       VM_DIRECT = 1 << 0,
+       VM_DIRECT_KEYS = 1 << 1,         /* with protection keys */
+       VM_DIRECT_HIDE_SIGNALS = 1 << 2, /* ... also of the signal stack: Linux 6.12 */
+};
+
 /* The board fills it in, and goes by a copy of its own: a guest that has broken out of its executor
  * could write here.  Only the members marked as shared are used by both in the arena. */
 struct vm {
@@ -96,6 +103,7 @@ struct vm {
     s32 board_pid;
     u32 cpu_count;
     char engine[16];
+    u32 direct; /* VM_DIRECT_*, where the engine runs guest code on the host's CPU */
     u32 trace_kinds;
     u64 spin_ticks;
     struct mem mem;
@@ -112,7 +120,8 @@ struct vm {
     struct vcpu_control *controls;
     struct trace_ring *traces;
     struct cpu *cpus;
-    u8 *exec; /* its executors' memory, exec_bytes each */
+    u8 *gates; /* a page for the way into guest code: cpu_gate.h */
+    u8 *exec;  /* its executors' memory, exec_bytes each */
     u64 exec_bytes;
 };
 

@@ -1,7 +1,7 @@
 """Drives `ringer run` on a pseudo-terminal or on pipes.
 
 RINGER and GUEST in the environment are the program and the folder with vmlinuz and initramfs.cpio;
-without, those of build/.
+without, those of build/.  ENGINE, if it is there, holds the options that choose the engine.
 """
 import os
 import pty
@@ -19,6 +19,7 @@ RINGER = os.environ.get("RINGER", os.path.join(BUILD, "ringer"))
 GUEST = os.environ.get("GUEST", os.path.join(BUILD, "guest"))
 KERNEL = os.path.join(GUEST, "vmlinuz")
 INITRAMFS = os.path.join(GUEST, "initramfs.cpio")
+ENGINE = os.environ.get("ENGINE", "").split()
 PROMPT = "ringer# "
 
 # How long the guest may take to its prompt, and then for a command, in seconds.
@@ -43,7 +44,7 @@ class Machine:
         else:
             streams = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         errors = streams["stdout"] if errors_to_terminal else subprocess.PIPE
-        self.process = subprocess.Popen([RINGER, "run", *arguments], stderr=errors,
+        self.process = subprocess.Popen([RINGER, "run", *ENGINE, *arguments], stderr=errors,
                                         start_new_session=True, **streams)
         if not terminal:
             self.input = self.process.stdin.fileno()
@@ -133,7 +134,7 @@ def linux(*arguments, append="", **options):
 
 def run(*arguments, stdin=b"", timeout=60):
     """Runs `ringer run` to its end; returns its status, output and errors."""
-    result = subprocess.run([RINGER, "run", *arguments], input=stdin, capture_output=True,
+    result = subprocess.run([RINGER, "run", *ENGINE, *arguments], input=stdin, capture_output=True,
                             timeout=timeout)
     return result.returncode, result.stdout.decode("latin1"), result.stderr.decode("latin1")
 

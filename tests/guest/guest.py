@@ -1,6 +1,7 @@
 """Runs `ringer run` with a test guest, and looks after it.
 
-RINGER in the environment is the program, TEST_GUESTS the folder with the test guests.
+RINGER in the environment is the program, TEST_GUESTS the folder with the test guests.  ENGINE, if it
+is there, holds the options that choose the engine.
 """
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 
 RINGER = os.environ["RINGER"]
 TEST_GUESTS = os.environ["TEST_GUESTS"]
+ENGINE = os.environ.get("ENGINE", "").split()
 
 # Ringer answers SIGTERM within so many seconds.
 END_TIME = 2
@@ -52,7 +54,7 @@ class Run:
     def __init__(self, *arguments, command=(), preexec=None):
         self.output = tempfile.TemporaryFile()
         self.vcpus = set()
-        self.process = subprocess.Popen([*command, RINGER, "run", *arguments],
+        self.process = subprocess.Popen([*command, RINGER, "run", *ENGINE, *arguments],
                                         stdin=subprocess.DEVNULL, stdout=self.output,
                                         stderr=subprocess.STDOUT, start_new_session=True,
                                         preexec_fn=preexec)

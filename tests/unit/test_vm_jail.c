@@ -183,7 +183,7 @@ static _Noreturn void make_call(const struct call *call)
         dup2(STDERR_FILENO, VCPU_FD_KICK) < 0 ||
         mmap((void *)WORD, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
              -1, 0) == MAP_FAILED ||
-        vcpu_jail() < 0) {
+        vcpu_jail(false) < 0) {
         _exit(2);
     }
     syscall(call->number, a[0], a[1], a[2], a[3], a[4], a[5]);

@@ -145,18 +145,3 @@ void interpret_execute(struct cpu *cpu, u64 limit)
     cpu->stats.instructions = cpu->icount;
 }
 
-size_t exec_size(void)
-{
-    return bits_align_up(sizeof(struct exec), PAGE_SIZE);
-}
-
-void exec_init(struct cpu *cpu, void *memory)
-{
-    cpu->exec = memory;
-    thunk_cache_init(&cpu->exec->thunks);
-}
-
-void exec_flush(struct cpu *cpu)
-{
-    code_flush(cpu);
-}

@@ -1,0 +1,289 @@
+/* direct.c - what may run on the host's CPU, and what its traps mean: direct.h. */
+#include "exec/direct/direct.h"
+
+#include "base/string.h"
+#include "cpu/clock.h"
+#include "cpu/fpu.h"
+#include "exec/interpret/code.h"
+#include "exec/interpret/interpret.h"
+
+/* What is interpreted at a time in a page that may not run itself. */
+#define CHUNK_INSTRUCTIONS 256
+#define REPEATS_MAX        4
+
+/* The selectors with which Linux runs 64-bit programs, hosts and guests alike. */
+#define USER_CS 0x33
+#define USER_SS 0x2b
+
+/* ------------------------------------------------------------------ what may run */
+
+/* Flags that user code reads by PUSHF and cannot change, and those that make it trap. */
+static bool flags_are_usual(const struct cpu *cpu)
+{
+    u32 watched = RFLAGS_IF | RFLAGS_IOPL | RFLAGS_TF | RFLAGS_VM | RFLAGS_AC | RFLAGS_NT |
+                  RFLAGS_VIF | RFLAGS_VIP;
+
+    return (cpu->rflags & watched) == RFLAGS_IF;
+}
+
+/* The features that the guest's kernel has turned on are those that the host's has. */
+static bool controls_are_usual(const struct cpu *cpu)
+{
+    const struct paging *p = &cpu->mmu.paging;
+    u64 cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
+
+    return (p->cr0 & (CR0_PE | CR0_PG | CR0_NE | CR0_TS | CR0_EM)) == (CR0_PE | CR0_PG | CR0_NE) &&
+           (p->cr4 & (cr4 | CR4_TSD)) == cr4 && cpu->xcr0 == FPU_COMPONENTS &&
+           (cpu->msr.tsc_adjust == 0 || cpu->clock->icount);
+}
+
+static bool segments_are_usual(const struct cpu *cpu)
+{
+    return cpu->seg[SEG_CS].selector == USER_CS && cpu->seg[SEG_SS].selector == USER_SS &&
+           !cpu->seg[SEG_DS].selector && !cpu->seg[SEG_ES].selector && !cpu->seg[SEG_FS].selector &&
+           !cpu->seg[SEG_GS].selector;
+}
+
+bool direct_can_run(const struct cpu *cpu)
+{
+    return cpu->cpl == 3 && cpu->code_mode == INSN_MODE_64 && flags_are_usual(cpu) &&
+           controls_are_usual(cpu) && segments_are_usual(cpu) && !cpu->single_step_needed &&
+           !cpu->interrupt_shadow && mirror_is_mappable(&cpu->direct->mirror, cpu->rip, 1);
+}
+
+/* ------------------------------------------------------------------ pages of code */
+
+/* Bytes at gva of a page that user code might execute next to another; zero if it cannot. */
+static void neighbours(const struct cpu *cpu, gva_t gva, u8 *bytes, unsigned size)
+{
+    struct walk walk;
+    u32 error;
+
+    memset(bytes, 0, size);
+    if (mmu_walk(cpu->mmu.mem, &cpu->mmu.paging, gva, ACCESS_USER | ACCESS_FETCH | ACCESS_PEEK,
+                 &walk, &error)) {
+        const u8 *hva = mem_ptr(cpu->mmu.mem, walk.gpa);
+        if (hva) {
+            memcpy(bytes, hva, size);
+        }
+    }
+}
+
+enum verdict { VERDICT_NONE, VERDICT_SAFE, VERDICT_SENSITIVE };
+
+/* What is in the page itself is judged once, for as long as its bytes stay as they are. */
+static bool page_is_safe(struct cpu *cpu, gva_t gva, gpa_t gpa)
+{
+    u8 *note = code_page_note(cpu, gpa);
+    static const u8 nothing[2];
+
+    if (!note) {
+        return false;
+    }
+    if (*note == VERDICT_NONE) {
+        struct sensitive_window window = {.mode = cpu->code_mode,
+                                          .cpuid_faults = cpu->direct->host.cpuid_faults};
+        const u8 *page = window.bytes + SENSITIVE_BEFORE;
+        neighbours(cpu, gva - SENSITIVE_BEFORE, window.bytes, SENSITIVE_BEFORE);
+        memcpy(window.bytes + SENSITIVE_BEFORE, mem_ptr(cpu->mmu.mem, gpa & PAGE_MASK), PAGE_SIZE);
+        bool sensitive =
+            sensitive_holds_pkru(page, nothing, nothing) || sensitive_holds_instruction(&window);
+        *note = sensitive ? VERDICT_SENSITIVE : VERDICT_SAFE;
+    }
+    return *note == VERDICT_SAFE;
+}
+
+/* Where two pages meet, bytes of both could make one instruction.  The later one of two that are
+ * mapped sees the other; neither can change while it is mapped. */
+bool direct_may_execute(void *context, gva_t gva, gpa_t gpa)
+{
+    struct cpu *cpu = context;
+    u8 before[2], after[2];
+
+    gva &= PAGE_MASK;
+    if (!page_is_safe(cpu, gva, gpa)) {
+        return false;
+    }
+    neighbours(cpu, gva - 2, before, sizeof(before));
+    neighbours(cpu, gva + PAGE_SIZE, after, sizeof(after));
+    return !sensitive_holds_pkru(mem_ptr(cpu->mmu.mem, gpa & PAGE_MASK), before, after);
+}
+
+void direct_let_go(void *context, gpa_t gpa)
+{
+    code_drop(context, gpa & PAGE_MASK, PAGE_SIZE);
+    code_drop(context, gpa & PAGE_MASK, PAGE_SIZE); /* and now let go */
+}
+
+/* ------------------------------------------------------------------ traps */
+
+static void interpret_one(struct cpu *cpu)
+{
+    cpu->direct->stats.instructions++;
+    interpret_execute(cpu, cpu->icount + 1);
+}
+
+/* In a page that may not run itself: until it is left, or something else has to be looked at. */
+static void interpret_page(struct cpu *cpu, u64 limit)
+{
+    gva_t page = cpu->rip & PAGE_MASK;
+    u64 until = cpu->icount + CHUNK_INSTRUCTIONS;
+
+    cpu->direct->stats.instructions++;
+    do {
+        interpret_execute(cpu, until < limit ? until : limit);
+        until += CHUNK_INSTRUCTIONS;
+    } while ((cpu->rip & PAGE_MASK) == page && direct_can_run(cpu) && cpu->icount < limit &&
+             !cpu->fault.pending && !atomic_load(&cpu->inbox->attention));
+}
+
+/* The same fault again, and nothing changed in between? */
+static bool repeats(struct cpu *cpu)
+{
+    struct direct *d = cpu->direct;
+
+    if (d->last_rip != cpu->rip || d->last_address != d->trap.address) {
+        d->last_rip = cpu->rip;
+        d->last_address = d->trap.address;
+        d->repeats = 0;
+        return false;
+    }
+    return ++d->repeats >= REPEATS_MAX;
+}
+
+static void page_fault(struct cpu *cpu, u64 limit)
+{
+    struct direct *d = cpu->direct;
+    unsigned access = d->trap.access | ACCESS_USER;
+    u32 error;
+    enum mirror_result result;
+
+    d->stats.page_faults++;
+    result = repeats(cpu)
+                 ? MIRROR_REFUSED
+                 : mirror_fill(&d->mirror, &cpu->mmu.paging, d->trap.address, access, &error);
+    switch (result) {
+    case MIRROR_FILLED:
+        break;
+    case MIRROR_FAULT:
+        cpu->mmu.fault.gva = d->trap.address;
+        cpu->mmu.fault.error = error;
+        cpu_raise_page_fault(cpu);
+        break;
+    case MIRROR_REFUSED:
+        if (access & ACCESS_FETCH && (d->trap.address ^ cpu->rip) < PAGE_SIZE) {
+            interpret_page(cpu, limit);
+        } else {
+            interpret_one(cpu);
+        }
+        break;
+    }
+}
+
+/* Back to the instruction: which one it was, its last byte tells. */
+static void back_to_breakpoint(struct cpu *cpu)
+{
+    u8 last = 0;
+
+    if (mmu_read(&cpu->mmu, cpu->rip - 1, &last, 1, ACCESS_USER)) {
+        cpu->rip -= last == 0xcc || last == 0xf1 || last == 0xce ? 1 : 2;
+    }
+}
+
+static void handle(struct cpu *cpu, u64 limit)
+{
+    struct direct *d = cpu->direct;
+
+    switch ((enum direct_trap_kind)d->trap.kind) {
+    case DIRECT_INTERRUPT:
+        break;
+    case DIRECT_STEPPED:
+        d->stats.steps++;
+        cpu->icount++;
+        break;
+    case DIRECT_PAGE_FAULT:
+        page_fault(cpu, limit);
+        break;
+    case DIRECT_SYSCALL:
+        d->stats.syscalls++;
+        if (d->trap.address) { /* the host has done its RET already */
+            cpu->gpr[RSP] -= 8;
+            cpu->rip = d->trap.address;
+        } else {
+            cpu->rip -= 2;
+        }
+        interpret_one(cpu);
+        break;
+    case DIRECT_BREAKPOINT:
+        back_to_breakpoint(cpu);
+        interpret_one(cpu);
+        break;
+    case DIRECT_INSTRUCTION:
+        interpret_one(cpu);
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------ running */
+
+/* From here to end_running() whoever raises attention sends a signal as well. */
+static bool begin_running(struct cpu *cpu)
+{
+    u32 nothing = ATTENTION_NONE;
+
+    return atomic_compare_exchange_strong(&cpu->inbox->attention, &nothing, ATTENTION_SIGNAL);
+}
+
+static void end_running(struct cpu *cpu)
+{
+    u32 running = ATTENTION_SIGNAL;
+
+    atomic_compare_exchange_strong(&cpu->inbox->attention, &running, ATTENTION_NONE);
+}
+
+/* Would one step of the host's change what the guest sees?  PUSHF would store the host's TF. */
+static bool can_step(struct cpu *cpu)
+{
+    struct insn insn;
+    u8 bytes[INSN_MAX_LENGTH];
+
+    if ((cpu->rip & ~PAGE_MASK) > PAGE_SIZE - INSN_MAX_LENGTH ||
+        !mmu_read(&cpu->mmu, cpu->rip, bytes, sizeof(bytes), ACCESS_USER) ||
+        insn_decode(&insn, cpu->code_mode, bytes, sizeof(bytes)) != INSN_OK) {
+        return false;
+    }
+    return insn.id != INSN_PUSHF && insn.id != INSN_POPF && insn.id != INSN_IRET && !insn.rep;
+}
+
+/* One piece of user code, with its trap. */
+static void run_once(struct cpu *cpu, u64 limit)
+{
+    struct direct *d = cpu->direct;
+    bool step = limit != UINT64_MAX; /* instructions are counted */
+
+    mirror_enter(&d->mirror, &cpu->mmu.paging);
+    if (step && !can_step(cpu)) {
+        interpret_one(cpu);
+        return;
+    }
+    if (!begin_running(cpu)) {
+        return;
+    }
+    d->stats.entries++;
+    d->host.enter(d->host.context, cpu, step);
+    end_running(cpu);
+    handle(cpu, limit);
+}
+
+void direct_execute(struct cpu *cpu, u64 limit)
+{
+    do {
+        if (direct_can_run(cpu)) {
+            run_once(cpu, limit);
+        } else {
+            interpret_execute(cpu, limit);
+        }
+    } while (cpu->cpl == 3 && !cpu->fault.pending && cpu->activity == ACTIVITY_RUNNING &&
+             cpu->icount < limit && !atomic_load(&cpu->inbox->attention));
+    cpu->stats.instructions = cpu->icount;
+}

@@ -1,0 +1,91 @@
+/*
+ * direct.h - the executor `direct`: the host's CPU runs the guest's own bytes, deprivileged.
+ *
+ * Guest register = host register, guest address = host address (mmu/mirror.h).  What is privileged
+ * traps, as in Popek and Goldberg's theorem 1, and a trap is a signal:
+ *
+ *      direct_execute()   enter ------> guest code, at CPL 3 of the host
+ *           ^                                |
+ *           |                                v   SIGSEGV  TLB miss, #PF, #GP
+ *           +---- the cause, in d->trap <----+   SIGSYS   SYSCALL, INT 0x80
+ *                                                SIGILL, SIGFPE, SIGTRAP, SIGBUS
+ *                                                SIGALRM, SIGUSR1  an interrupt has come
+ *
+ * A TLB miss is mirror_fill()'s.  Whatever else an instruction wants, interpret does that one.
+ *
+ * How guest code is entered and left, with signal frames and protection keys, is the affair of the
+ * process (vm/cpu_direct.c, vm/cpu_gate.S): here is what may be run, and what a trap means.
+ */
+#ifndef EXEC_DIRECT_DIRECT_H
+#define EXEC_DIRECT_DIRECT_H
+
+#include "cpu/cpu.h"
+#include "mmu/mirror.h"
+
+enum direct_trap_kind {
+    DIRECT_INTERRUPT,  /* something came from outside; the guest is between two instructions */
+    DIRECT_PAGE_FAULT, /* address and access say which */
+    DIRECT_SYSCALL, /* SYSCALL, INT 0x80: rIP is after it; address is the vsyscall page's, or 0 */
+    DIRECT_BREAKPOINT,  /* INT3, INT1, INTO: rIP is after it */
+    DIRECT_STEPPED,     /* the one instruction asked for is done */
+    DIRECT_INSTRUCTION, /* any other fault: rIP is at the instruction */
+};
+
+struct direct_trap {
+    u8 kind;         /* enum direct_trap_kind */
+    unsigned access; /* ACCESS_WRITE, ACCESS_FETCH */
+    u64 address;
+};
+
+/* What the process does for the executor. */
+struct direct_host {
+    /* Run guest code from cpu's registers until it traps; then they are in cpu again, and the cause
+     * in cpu->direct->trap.  With `step`, one instruction. */
+    void (*enter)(void *context, struct cpu *cpu, bool step);
+    void *context;
+    bool cpuid_faults; /* CPUID traps, so that pages which hold it may run */
+};
+
+struct direct {
+    struct direct_trap trap;
+    struct direct_host host;
+    /* Where the same trap comes back with nothing changed, the host refuses for a reason of its
+     * own. */
+    u64 last_rip, last_address;
+    unsigned repeats;
+    struct {
+        u64 entries, page_faults, syscalls, steps, instructions;
+    } stats;
+    struct mirror mirror;
+};
+
+/* Run user code until something has to be looked at: as struct engine's execute(). */
+void direct_execute(struct cpu *cpu, u64 limit);
+
+/* Could the host's CPU run the code at cpu->rip now, and nobody tell the difference? */
+bool direct_can_run(const struct cpu *cpu);
+
+/* struct mirror_host's may_execute() and let_go(); context is the CPU. */
+bool direct_may_execute(void *context, gva_t gva, gpa_t gpa);
+void direct_let_go(void *context, gpa_t gpa);
+
+/* ---- sensitive.c */
+
+/* Does a page hold, at any offset, bytes that could change PKRU: WRPKRU, XRSTOR?  before and after
+ * are the two bytes around it. */
+bool sensitive_holds_pkru(const u8 *page, const u8 before[2], const u8 after[2]);
+
+/* A page, with the end of the one before it (zeroes where there is none). */
+#define SENSITIVE_BEFORE 64u
+
+struct sensitive_window {
+    enum insn_mode mode;
+    bool cpuid_faults;
+    u8 bytes[SENSITIVE_BEFORE + PAGE_SIZE];
+};
+
+/* Does the page hold, where an instruction is likely to begin, one that does not trap and that the
+ * host's CPU would perform otherwise than the guest's? */
+bool sensitive_holds_instruction(const struct sensitive_window *window);
+
+#endif

@@ -1,0 +1,366 @@
+/*
+ * cpu_direct.c - a vCPU process whose engine runs guest code on the host's CPU: its protection
+ * keys, its mirror's mappings, and what a signal says of guest code.  The gate between the two is
+ * in cpu_gate.S, and the rules in cpu_gate.h.
+ */
+#include <asm/prctl.h>
+#include <asm/sigcontext.h>
+#include <asm/siginfo.h>
+#include <asm/signal.h>
+#include <asm/ucontext.h>
+#include <linux/mman.h>
+#include <linux/prctl.h>
+
+#include "cpu/fpu.h"
+#include "cpu/segment.h"
+#include "exec/direct/direct.h"
+#include "vm/cpu_gate.h"
+#include "vm/cpu_process.h"
+#include "vm/cpu_syscall.h"
+
+#define SELECTOR_ALLOW 0 /* SYSCALL_DISPATCH_FILTER_ALLOW */
+
+#ifndef ARCH_CPUID_SET
+#define ARCH_CPUID_SET 0x1012
+#endif
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1u << 31)
+#endif
+
+/* With what 64-bit programs run on Linux. */
+#define USER_CS 0x33
+#define USER_SS 0x2b
+
+/* Intel SDM vol. 3A, "Page-Fault Error Code". */
+#define ERROR_WRITE 2u
+#define ERROR_FETCH 16u
+
+#define TRAP_DB 1u /* #DB, of a single step */
+#define TRAP_BP 3u
+#define TRAP_OF 4u
+#define TRAP_PF 14u
+
+/* The gate page: cpu_gate.h. */
+struct gate {
+    u64 rax, rcx, rdx;
+    u8 selector;
+    u64 frame[5];
+};
+
+_Static_assert(offsetof(struct gate, selector) == GATE_SELECTOR, "cpu_gate.S knows");
+_Static_assert(offsetof(struct gate, frame) == GATE_FRAME, "cpu_gate.S knows");
+_Static_assert(offsetof(struct cpu, gpr) == 0 && 15 * 8 == 0x78, "cpu_gate.S knows");
+_Static_assert(GATE_PROCESS == VM_STACK_START, "cpu_gate.S knows");
+_Static_assert(offsetof(struct vcpu_process, vmm_rsp) == GATE_VMM_RSP, "cpu_gate.S knows");
+_Static_assert(offsetof(struct vcpu_process, signal_rsp) == GATE_SIGNAL_RSP, "cpu_gate.S knows");
+_Static_assert(offsetof(struct vcpu_process, in_guest) == GATE_IN_GUEST, "cpu_gate.S knows");
+
+/* What the kernel puts on the stack; its own name for it. */
+struct rt_sigframe {
+    u64 return_address;
+    struct ucontext uc;
+    siginfo_t info;
+};
+
+_Static_assert(offsetof(struct rt_sigframe, info) == GATE_SIGINFO_OFFSET, "cpu_gate.S knows");
+
+/* ------------------------------------------------------------------ the mirror's mappings */
+
+static bool map(void *context, gva_t gva, u64 size, u64 offset, unsigned rights, bool user)
+{
+    int prot = PROT_READ | (rights & MIRROR_WRITE ? PROT_WRITE : 0) |
+               (rights & MIRROR_EXECUTE ? PROT_EXEC : 0);
+    int populate = size < MIRROR_PIECE_BYTES ? MAP_POPULATE : 0;
+
+    (void)context;
+    (void)user;
+    return !sys_failed(sys_mmap((void *)gva, size, prot, MAP_SHARED | MAP_FIXED | populate,
+                                VCPU_FD_RAM, (long)offset));
+}
+
+/* A mapping that stayed would be a hole in the guest's protection. */
+static bool unmap(void *context, gva_t start, gva_t end)
+{
+    long error = sys_munmap(start, end - start);
+
+    (void)context;
+    if (error < 0 && end - start <= MIRROR_PIECE_BYTES) {
+        vcpu_die("cannot unmap guest memory", error);
+    }
+    return error == 0;
+}
+
+/* ------------------------------------------------------------------ into guest code */
+
+static void arm_signal_stack(void)
+{
+    const stack_t stack = {.ss_sp = (void *)(VM_STACK_START + SIGNAL_OFFSET),
+                           .ss_flags = (int)SS_AUTODISARM,
+                           .ss_size = SIGNAL_BYTES};
+
+    syscall3(__NR_sigaltstack, (long)&stack, 0, 0);
+}
+
+/* A frame is always at the top of that stack, wherever the guest's RSP points: SS_AUTODISARM. */
+static void enter(void *context, struct cpu *cpu, bool step)
+{
+    struct vcpu_process *p = context;
+    struct gate *gate = p->gate;
+    u32 flags = cpu_arithmetic_flags(cpu) | (cpu->rflags & (RFLAGS_DF | RFLAGS_ID)) | RFLAGS_IF |
+                RFLAGS_FIXED | (step ? RFLAGS_TF : 0);
+    bool time_traps = p->vm->clock.icount;
+    sigset_t none = 0;
+
+    p->stepping = step;
+    gate->rax = cpu->gpr[RAX];
+    gate->rcx = cpu->gpr[RCX];
+    gate->rdx = cpu->gpr[RDX];
+    gate->frame[0] = cpu->rip;
+    gate->frame[1] = USER_CS;
+    gate->frame[2] = flags;
+    gate->frame[3] = cpu->gpr[RSP];
+    gate->frame[4] = USER_SS;
+    arm_signal_stack();
+    if (time_traps) {
+        syscall3(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0);
+    }
+    vcpu_gate_enter(cpu->gpr, cpu->seg[SEG_FS].base, cpu->seg[SEG_GS].base, gate, p->keys);
+    if (time_traps) {
+        syscall3(__NR_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0);
+    }
+    if (p->left_by == SIGALRM) {
+        vcpu_on_timer(p);
+    } else if (p->left_by == SIGUSR2) {
+        vcpu_check_board();
+    }
+    syscall4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof(none));
+}
+
+/* ------------------------------------------------------------------ and back */
+
+static void take_registers(struct cpu *cpu, const struct sigcontext *s)
+{
+    const u64 gpr[] = {s->rax, s->rcx, s->rdx, s->rbx, s->rsp, s->rbp, s->rsi, s->rdi,
+                       s->r8,  s->r9,  s->r10, s->r11, s->r12, s->r13, s->r14, s->r15};
+    u32 own = RFLAGS_DF | RFLAGS_AC | RFLAGS_NT | RFLAGS_ID;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(gpr); i++) {
+        cpu->gpr[i] = gpr[i];
+    }
+    cpu->rip = s->rip;
+    cpu_set_rflags(cpu, ((u32)s->eflags & (RFLAGS_ARITHMETIC | own)) |
+                            (cpu->rflags & ~(own | RFLAGS_RF)));
+    __asm__("rdfsbase %0" : "=r"(cpu->seg[SEG_FS].base));
+    __asm__("rdgsbase %0" : "=r"(cpu->seg[SEG_GS].base));
+}
+
+#define GET_SELECTOR(name)                            \
+    ({                                                \
+        u32 value;                                    \
+        __asm__("mov %%" #name ", %0" : "=r"(value)); \
+        (u16) value;                                  \
+    })
+#define CLEAR_SELECTOR(name) __asm__ volatile("mov %0, %%" #name ::"r"(0))
+
+/* User code may have loaded segment registers; for the guest, its own tables say what is in them.
+ * LIMIT: where the guest's GDT has no such descriptor it should have trapped. */
+static void take_selector(struct cpu *cpu, unsigned seg, u16 selector)
+{
+    u64 base = cpu->seg[seg].base;
+
+    if (selector == cpu->seg[seg].selector) {
+        return;
+    }
+    if (!segment_load(cpu, seg, selector)) {
+        cpu->fault.pending = false;
+        cpu->seg[seg] = segment_null(selector);
+        cpu->seg[seg].base = base;
+    }
+}
+
+static void take_segments(struct cpu *cpu, u16 cs)
+{
+    take_selector(cpu, SEG_DS, GET_SELECTOR(ds));
+    take_selector(cpu, SEG_ES, GET_SELECTOR(es));
+    take_selector(cpu, SEG_FS, GET_SELECTOR(fs));
+    take_selector(cpu, SEG_GS, GET_SELECTOR(gs));
+    CLEAR_SELECTOR(ds);
+    CLEAR_SELECTOR(es);
+    CLEAR_SELECTOR(fs);
+    CLEAR_SELECTOR(gs);
+    if (cs != USER_CS) { /* a far transfer into compatibility mode */
+        struct descriptor d;
+        if (segment_read(cpu, cs, VECTOR_GP, &d)) {
+            cpu->seg[SEG_CS] = segment_from(&d, cs);
+        }
+        cpu->fault.pending = false;
+        cpu_update_mode(cpu);
+    }
+}
+
+/* The vector and FPU registers are only in the frame now. */
+static void take_fpu(struct cpu *cpu, const struct fpu_area *area)
+{
+    u64 at = (u64)area - (VM_STACK_START + SIGNAL_OFFSET);
+
+    if (at >= SIGNAL_BYTES - sizeof(*area)) {
+        vcpu_die("a signal frame without FPU state", 0);
+    }
+    fpu_load_area(area);
+    if (area->fip - VM_HIDDEN_START >= VM_HIDDEN_END - VM_HIDDEN_START) { /* not a thunk's */
+        cpu->fpu.last_ip = area->fip;
+        cpu->fpu.last_dp = area->fdp;
+        cpu->fpu.last_opcode = area->fop;
+    }
+}
+
+static void classify(struct direct_trap *trap, int signal, const siginfo_t *info,
+                     const struct sigcontext *s, bool stepping)
+{
+    *trap = (struct direct_trap){.kind = DIRECT_INSTRUCTION};
+    switch (signal) {
+    case SIGSEGV:
+        if (s->trapno == TRAP_PF) {
+            trap->kind = DIRECT_PAGE_FAULT;
+            trap->address = s->cr2;
+            trap->access = (s->err & ERROR_WRITE ? ACCESS_WRITE : 0) |
+                           (s->err & ERROR_FETCH ? ACCESS_FETCH : 0);
+        } else if (s->trapno == TRAP_OF) {
+            trap->kind = DIRECT_BREAKPOINT;
+        }
+        break;
+    case SIGTRAP:
+        trap->kind = stepping && s->trapno == TRAP_DB ? DIRECT_STEPPED : DIRECT_BREAKPOINT;
+        break;
+    case SIGSYS:
+        trap->kind = DIRECT_SYSCALL;
+        if (info->si_code == SYS_SECCOMP) { /* in the host's vsyscall page */
+            trap->address = (u64)info->_sifields._sigsys._call_addr;
+        }
+        break;
+    case SIGILL:
+    case SIGFPE:
+    case SIGBUS:
+        break;
+    default:
+        trap->kind = DIRECT_INTERRUPT;
+        break;
+    }
+}
+
+/* Called by cpu_gate.S on the stack that guest code was entered from. */
+void vcpu_leave_guest(const struct rt_sigframe *frame)
+{
+    struct vcpu_process *p = vcpu_process();
+    struct cpu *cpu = p->cpu;
+    struct direct_trap *trap = &cpu->direct->trap;
+    const struct sigcontext *s = &frame->uc.uc_mcontext;
+    bool in_gate = s->rip >= (u64)vcpu_gate_enter && s->rip < (u64)vcpu_gate_enter_end;
+
+    p->in_guest = 0;
+    p->gate->selector = SELECTOR_ALLOW;
+    p->left_by = frame->info.si_signo;
+    take_fpu(cpu, (const struct fpu_area *)s->fpstate);
+    classify(trap, p->left_by, &frame->info, s, p->stepping);
+    if (trap->kind == DIRECT_INTERRUPT && in_gate) {
+        return; /* it had not begun, and all is still in *cpu */
+    }
+    take_registers(cpu, s);
+    take_segments(cpu, s->cs);
+}
+
+/* ------------------------------------------------------------------ setting up */
+
+static void hide(u64 start, u64 size, int prot, int key)
+{
+    long error = syscall4(__NR_pkey_mprotect, (long)start, (long)size, prot, key);
+
+    if (error < 0) {
+        vcpu_die("cannot give memory a protection key", error);
+    }
+}
+
+/* Everything of ours gets a key that PKRU denies while guest code runs. */
+static void hide_all(const struct vcpu_process *p)
+{
+    extern const char vcpu_image_start[], vcpu_image_text_end[], vcpu_image_end[];
+    const struct vm *vm = p->vm;
+    int rw = PROT_READ | PROT_WRITE;
+    u64 exec = (u64)vm->exec + p->index * vm->exec_bytes, arena = (u64)vm;
+    long key = syscall3(__NR_pkey_alloc, 0, 0, 0);
+
+    if (key < 0) {
+        vcpu_die("cannot have a protection key", key);
+    }
+    vcpu_pkru_open();
+    hide((u64)vcpu_image_start, (u64)(vcpu_image_text_end - vcpu_image_start),
+         PROT_READ | PROT_EXEC, (int)key);
+    hide((u64)vcpu_image_text_end, (u64)(vcpu_image_end - vcpu_image_text_end), PROT_READ,
+         (int)key);
+    hide(VM_STACK_START, PAGE_SIZE, rw, (int)key);
+    hide(VM_STACK_START + STACK_OFFSET, STACK_BYTES, rw, (int)key);
+    if (vm->direct & VM_DIRECT_HIDE_SIGNALS) {
+        hide(VM_STACK_START + SIGNAL_OFFSET, SIGNAL_BYTES, rw, (int)key);
+    }
+    hide(arena, exec - arena, rw, (int)key);
+    hide(exec, vm->exec_bytes, rw | PROT_EXEC, (int)key);
+    hide(exec + vm->exec_bytes, arena + vm->arena_bytes - exec - vm->exec_bytes, rw, (int)key);
+    hide((u64)vm->mem.base, vm->ram_bytes, rw, (int)key);
+}
+
+/* What only the guest's user code may not see is checked by signal_rsp: learn where frames are. */
+static void learn_signal_stack(struct vcpu_process *p)
+{
+    p->learning = true;
+    arm_signal_stack();
+    __asm__ volatile("int3" ::: "memory");
+    p->learning = false;
+    if (p->signal_rsp == 0) {
+        vcpu_die("signals do not arrive", 0);
+    }
+}
+
+void vcpu_direct_init(struct vcpu_process *p)
+{
+    u64 offset = (u64)p->vm->gates + p->index * PAGE_SIZE - (u64)p->vm;
+    struct gate *alias = (struct gate *)GATE_PAGE;
+    void *got =
+        sys_mmap(alias, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, VCPU_FD_ARENA, (long)offset);
+    long error;
+
+    if (sys_failed(got)) {
+        vcpu_die("cannot map the gate", (long)got);
+    }
+    p->gate = (struct gate *)((u64)p->vm + offset);
+    p->keys = p->vm->direct & VM_DIRECT_KEYS;
+    if (p->keys) {
+        hide_all(p);
+    }
+    learn_signal_stack(p);
+    error = syscall6(__NR_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0,
+                     (long)&alias->selector, 0);
+    if (error < 0) {
+        vcpu_die("no syscall user dispatch", error);
+    }
+    p->cpuid_faults = syscall3(__NR_arch_prctl, ARCH_CPUID_SET, 0, 0) == 0;
+}
+
+void vcpu_direct_attach(struct vcpu_process *p)
+{
+    struct cpu *cpu = p->cpu;
+    const struct mirror_host host = {
+        .map = map,
+        .unmap = unmap,
+        .may_execute = direct_may_execute,
+        .let_go = direct_let_go,
+        .context = cpu,
+        .hidden_start = VM_HIDDEN_START,
+        .hidden_end = VM_HIDDEN_END,
+        .end = VM_LOWER_END,
+    };
+
+    mirror_init(&cpu->direct->mirror, &p->vm->mem, &host);
+    cpu->direct->host =
+        (struct direct_host){.enter = enter, .context = p, .cpuid_faults = p->cpuid_faults};
+    cpu->mmu.mirror = &cpu->direct->mirror;
+}

@@ -1,0 +1,124 @@
+/* test_sensitive.c - which pages the host's CPU must not run itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "exec/direct/direct.h"
+
+static const u8 nothing[2];
+
+/* A page of code that nobody minds: add $1, %eax; mov %rax, (%rbx); jmp back. */
+static void fill_page(u8 *page, size_t size)
+{
+    static const u8 code[] = {0x83, 0xc0, 0x01, 0x48, 0x89, 0x03, 0xeb, 0xf8};
+
+    for (size_t i = 0; i < size; i++) {
+        page[i] = code[i % sizeof(code)];
+    }
+}
+
+static bool holds_pkru_at(unsigned offset, const u8 bytes[3])
+{
+    u8 page[PAGE_SIZE];
+
+    fill_page(page, sizeof(page));
+    memcpy(page + offset, bytes, 3);
+    return sensitive_holds_pkru(page, nothing, nothing);
+}
+
+static void wrpkru_and_xrstor_count_at_every_offset(void **state)
+{
+    static const u8 wrpkru[3] = {0x0f, 0x01, 0xef}, xrstor[3] = {0x0f, 0xae, 0x28},
+                    xrstor_disp8[3] = {0x0f, 0xae, 0x6c}, lfence[3] = {0x0f, 0xae, 0xe8},
+                    xsave[3] = {0x0f, 0xae, 0x20}, rdpkru[3] = {0x0f, 0x01, 0xee};
+
+    (void)state;
+    for (unsigned offset = 0; offset <= PAGE_SIZE - 3; offset++) {
+        assert_true(holds_pkru_at(offset, wrpkru));
+        assert_true(holds_pkru_at(offset, xrstor));
+        assert_true(holds_pkru_at(offset, xrstor_disp8));
+        assert_false(holds_pkru_at(offset, lfence));
+        assert_false(holds_pkru_at(offset, xsave));
+        assert_false(holds_pkru_at(offset, rdpkru));
+    }
+}
+
+static void they_count_across_pages(void **state)
+{
+    u8 page[PAGE_SIZE];
+
+    (void)state;
+    fill_page(page, sizeof(page));
+    page[0] = 0xef;
+    assert_true(sensitive_holds_pkru(page, (const u8[]){0x0f, 0x01}, nothing));
+    assert_false(sensitive_holds_pkru(page, (const u8[]){0x0f, 0x00}, nothing));
+    page[0] = 0xae;
+    page[1] = 0x2f;
+    assert_true(sensitive_holds_pkru(page, (const u8[]){0x90, 0x0f}, nothing));
+    fill_page(page, sizeof(page));
+    page[PAGE_SIZE - 1] = 0x0f;
+    assert_true(sensitive_holds_pkru(page, nothing, (const u8[]){0x01, 0xef}));
+    assert_false(sensitive_holds_pkru(page, nothing, (const u8[]){0x01, 0xf9}));
+    page[PAGE_SIZE - 2] = 0x0f;
+    page[PAGE_SIZE - 1] = 0xae;
+    assert_true(sensitive_holds_pkru(page, nothing, (const u8[]){0x29, 0x00}));
+}
+
+/* `size` bytes at an instruction boundary of otherwise innocuous code. */
+static bool holds_instruction(const u8 *bytes, size_t size, bool cpuid_faults)
+{
+    struct sensitive_window w = {.mode = INSN_MODE_64, .cpuid_faults = cpuid_faults};
+
+    fill_page(w.bytes, sizeof(w.bytes));
+    memset(w.bytes + 1024, 0x90, 32);
+    memcpy(w.bytes + 1024, bytes, size);
+    return sensitive_holds_instruction(&w);
+}
+
+#define HOLDS(...) \
+    holds_instruction((const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}), true)
+
+static void instructions_that_tell_of_the_host_are_found(void **state)
+{
+    static const u8 cpuid[] = {0x0f, 0xa2};
+
+    (void)state;
+    assert_true(holds_instruction(cpuid, sizeof(cpuid), false));
+    assert_false(holds_instruction(cpuid, sizeof(cpuid), true));
+    assert_true(HOLDS(0x0f, 0x01, 0xd0));             /* XGETBV */
+    assert_true(HOLDS(0x0f, 0x01, 0xf9));             /* RDTSCP */
+    assert_true(HOLDS(0xf3, 0x0f, 0xc7, 0xf8));       /* RDPID */
+    assert_true(HOLDS(0x0f, 0x01, 0xee));             /* RDPKRU */
+    assert_true(HOLDS(0x0f, 0xae, 0x64, 0x24, 0x40)); /* XSAVE */
+    assert_true(HOLDS(0x0f, 0xc7, 0x64, 0x24, 0x40)); /* XSAVEC */
+    assert_true(HOLDS(0x0f, 0x01, 0x03));             /* SGDT */
+    assert_true(HOLDS(0x0f, 0x00, 0xc0));             /* SLDT */
+    assert_true(HOLDS(0x48, 0x0f, 0x03, 0xc1));       /* LSL */
+    assert_true(HOLDS(0x0f, 0x34));                   /* SYSENTER */
+    assert_true(HOLDS(0x0f, 0x01, 0xd9));             /* VMMCALL */
+    assert_false(HOLDS(0x0f, 0x31));                  /* RDTSC: the guest's is the host's */
+    assert_false(HOLDS(0x0f, 0xae, 0xe8));            /* LFENCE */
+    assert_false(HOLDS(0x0f, 0xc7, 0x0f));            /* CMPXCHG8B */
+    assert_false(HOLDS(0xf0, 0x0f, 0xc7, 0x0f));      /* and locked */
+}
+
+static void bytes_inside_of_others_are_not(void **state)
+{
+    (void)state;
+    assert_false(HOLDS(0x48, 0x8b, 0x05, 0x11, 0x0f, 0xa2, 0x00)); /* mov disp32(%rip), %rax */
+    assert_false(HOLDS(0x48, 0x89, 0x05, 0x52, 0xe0, 0x0f, 0x00)); /* ... 0f 00 at its end */
+    assert_false(HOLDS(0xb8, 0x0f, 0x01, 0xd0, 0x00));             /* mov $..., %eax */
+    assert_false(HOLDS(0x62, 0xf3, 0x7d, 0x20, 0x3f, 0x0f, 0x00)); /* AVX-512, not decoded here */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrpkru_and_xrstor_count_at_every_offset),
+        cmocka_unit_test(they_count_across_pages),
+        cmocka_unit_test(instructions_that_tell_of_the_host_are_found),
+        cmocka_unit_test(bytes_inside_of_others_are_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
