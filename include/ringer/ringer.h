@@ -171,6 +171,24 @@ RINGER_API int ringer_keyboard_press(struct ringer *machine, const char *keys);
  * many characters were taken: it stops at one that no key types, and where too much waits. */
 RINGER_API size_t ringer_keyboard_type(struct ringer *machine, const char *text, size_t size);
 
+/* ------------------------------------------------------------------ screen */
+
+#define RINGER_SCREEN_CELLS 16384
+
+/* What the machine's VGA shows. */
+struct ringer_screen {
+    unsigned columns, rows; /* 80 by 25, mostly; 0 while it is dark or shows graphics */
+    bool cursor_shown;
+    unsigned cursor_column, cursor_row;
+    bool blinks; /* bit 15 of a cell makes it blink; else its background is bright */
+    /* Row by row: bits 0-7 a character of code page 437, 8-11 its colour, 12-14 the background's,
+     * both as in CGA: 1 blue, 2 green, 4 red, 8 bright. */
+    uint16_t cells[RINGER_SCREEN_CELLS];
+};
+
+/* What it shows now.  Nothing tells of a change: a guest writes to its screen as to any memory. */
+RINGER_API void ringer_screen_read(struct ringer *machine, struct ringer_screen *screen);
+
 /* ------------------------------------------------------------------ registers and memory */
 
 struct ringer_segment {

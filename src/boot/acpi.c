@@ -278,7 +278,7 @@ static bool write_fadt(struct tables *t)
     put_u16(fadt + FADT_P_LVL2_LAT, 0xfff); /* no C2 and no C3 */
     put_u16(fadt + FADT_P_LVL3_LAT, 0xfff);
     fadt[FADT_CENTURY] = CMOS_CENTURY;
-    put_u16(fadt + FADT_IAPC_BOOT_ARCH, (u16)(BOOT_ARCH_LEGACY | BOOT_ARCH_NO_VGA |
+    put_u16(fadt + FADT_IAPC_BOOT_ARCH, (u16)(BOOT_ARCH_LEGACY | (m->vga ? 0 : BOOT_ARCH_NO_VGA) |
                                               (m->keyboard_controller ? BOOT_ARCH_8042 : 0)));
     put_u32(fadt + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC |
                                    FADT_RESET_REG_SUP | (m->pm_timer_32bit ? FADT_TMR_VAL_EXT : 0));

@@ -30,6 +30,7 @@ const struct boot_machine boot_machine_pc = {
     .reset_port = 0xcf9,
     .reset_value = 6,
     .serial_ports = {0x3f8, 0x2f8},
+    .vga = true,
     .keyboard_controller = true,
 };
 

@@ -52,6 +52,7 @@ struct boot_machine {
     u16 reset_port;           /* RESET_REG */
     u8 reset_value;           /* what written there resets */
     u16 serial_ports[2];      /* COM1, COM2; 0 for none */
+    bool vga;                 /* a VGA, in text mode 3 */
     bool keyboard_controller; /* an i8042 answers at ports 0x60 and 0x64 */
     bool mouse;               /* and has a PS/2 mouse */
     bool pci;                 /* a PCI host bridge, where mem/mem.h says */

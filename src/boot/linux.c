@@ -140,6 +140,17 @@ static void write_memory_map(const struct boot_job *job, u8 *params)
     memcpy(params + LINUX_E820_TABLE, job->map, job->map_count * sizeof(job->map[0]));
 }
 
+/* What the BIOS's INT 10 would have answered. */
+static void write_screen_info(u8 *params)
+{
+    params[LINUX_VIDEO_MODE_NOW] = 3;
+    params[LINUX_VIDEO_COLUMNS] = 80;
+    params[LINUX_VIDEO_LINES] = 25;
+    params[LINUX_VIDEO_IS_VGA] = 1;
+    put_u16(params + LINUX_VIDEO_EGA_BX, 3); /* colour, 256 KiB */
+    put_u16(params + LINUX_VIDEO_POINTS, 16);
+}
+
 int linux_place_params(struct boot_job *job, const u8 *setup, gpa_t *params)
 {
     u16 version = get_u16(setup + LINUX_VERSION);
@@ -163,6 +174,9 @@ int linux_place_params(struct boot_job *job, const u8 *setup, gpa_t *params)
     put_u32(p + LINUX_RAMDISK_SIZE, 0);
     put_u64(p + LINUX_RSDP_ADDRESS, job->rsdp);
     write_memory_map(job, p);
+    if (job->config->machine.vga) {
+        write_screen_info(p);
+    }
     int result = place_command_line(job, p, version);
     return result ? result : place_initrd(job, p, version);
 }

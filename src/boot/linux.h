@@ -8,6 +8,12 @@
  * offsets.  Linux, Documentation/arch/x86/boot.rst, and zero-page.rst. */
 enum {
     LINUX_EXT_MEM_K = 0x002,
+    LINUX_VIDEO_MODE_NOW = 0x006,
+    LINUX_VIDEO_COLUMNS = 0x007,
+    LINUX_VIDEO_EGA_BX = 0x00a,
+    LINUX_VIDEO_LINES = 0x00e,
+    LINUX_VIDEO_IS_VGA = 0x00f,
+    LINUX_VIDEO_POINTS = 0x010,
     LINUX_RSDP_ADDRESS = 0x070,
     LINUX_ALT_MEM_K = 0x1e0,
     LINUX_E820_COUNT = 0x1e8,

@@ -3,13 +3,16 @@
  *
  * RAM is one memfd, mapped whole and at the same address in every process of the VM:
  *
- *      gpa 0 .......... low_size        RAM (without the VGA window, 0xa0000 to 0xbffff)
+ *      gpa 0 .......... low_size        RAM (without the VGA's window, 0xa0000 to 0xb7fff)
  *      low_size ....... 4 GiB           no RAM: MMIO
  *          0xc0000000 . 1 MiB               PCI configuration space (ECAM)
  *          0xd0000000 . 0xfec00000          PCI BARs
  *          0xfec00000 .                     IOAPIC, local APICs
  *      4 GiB .......... + high_size     the rest of RAM
  *      2 TiB .......... 3 TiB           PCI BARs of 64 bits
+ *
+ * The VGA's text memory, 0xb8000 to 0xbffff, is RAM that the card shows: a guest that scrolls reads
+ * all of it, and a read from a device is a thousand times as slow.  It is in no memory map.
  *
  * low_size is at most MEM_LOW_MAX, so the 32-bit hole is at least 1 GiB.  The file holds the two
  * parts one after the other: file offset of a gpa above 4 GiB is gpa - 4 GiB + low_size.
@@ -24,7 +27,10 @@
 #define MEM_LOW_MAX    0xc0000000ull
 #define MEM_HIGH_START 0x100000000ull
 #define MEM_VGA_START  0xa0000ull
-#define MEM_VGA_END    0xc0000ull
+#define MEM_VGA_END    0xb8000ull
+
+#define MEM_VGA_TEXT      0xb8000ull
+#define MEM_VGA_TEXT_SIZE 0x8000u
 
 #define MEM_ECAM_START  0xc0000000ull
 #define MEM_ECAM_END    0xc0100000ull

@@ -24,6 +24,7 @@
 #include "dev/reset.h"
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
+#include "dev/vga.h"
 #include "vm/devices.h"
 #include "vm/machine.h"
 
@@ -187,6 +188,11 @@ static int make_reset(struct ringer *m, const struct slot *slot, struct device *
     return reset_create(slot, device);
 }
 
+static int make_vga(struct ringer *m, const struct slot *slot, struct device **device)
+{
+    return vga_create(slot, &(struct vga_config){.mem = &m->vm->mem}, device);
+}
+
 static int make_acpi_pm(struct ringer *m, const struct slot *slot, struct device **device)
 {
     const struct acpi_pm_config config = {
@@ -301,6 +307,7 @@ static int (*const table[PC_SLOTS])(struct ringer *, const struct slot *, struct
     [PC_DMA8237] = make_dma8237,
     [PC_I8042] = make_i8042,
     [PC_RESET] = make_reset,
+    [PC_VGA] = make_vga,
     [PC_ACPI_PM] = make_acpi_pm,
     [PC_PCI] = make_pci,
     [PC_FW_CFG] = make_fw_cfg,

@@ -12,6 +12,7 @@ enum pc_slot { /* in the order of their creation: see the table in pc.c */
                PC_DMA8237,
                PC_I8042,
                PC_RESET,
+               PC_VGA,
                PC_ACPI_PM,
                PC_PCI,
                PC_FW_CFG,

@@ -22,11 +22,12 @@
 #include "dev/reset.h"
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
+#include "dev/vga.h"
 
 enum {
     DEVICES = 15,
     VCPUS = 2,
-    RAM = 0x10000,
+    RAM = 0x100000,
     OPERATIONS_MAX = 4096,
     RUNS_TO_REST = 8,
 };
@@ -42,7 +43,8 @@ struct board {
     struct interrupt_fabric fabric;
     struct device *devices[DEVICES];
     unsigned count;
-    struct device *pic, *ioapic, *uart, *acpi, *keyboard;
+    struct device *pic, *ioapic, *uart, *acpi, *keyboard, *vga;
+    struct vga_text text;
     const u8 *waiting; /* what the serial port has not taken yet */
     size_t waiting_count;
 };
@@ -192,6 +194,7 @@ static void add_others(struct board *b)
     keep(b, dma8237_create(&b->slot, &d), d);
     keep(b, testdev_create(&b->slot, &test, &d), d);
     keep(b, pci_host_create(&b->slot, &pci, &d), d);
+    b->vga = keep(b, vga_create(&b->slot, &(struct vga_config){.mem = &b->mem}, &d), d);
 }
 
 static void make_board(struct board *b)
@@ -262,6 +265,8 @@ static u64 mmio_address(struct input *in, unsigned which)
     switch (which & 3) {
     case 1:
         return TESTDEV_MEMORY + take(in, 2);
+    case 2:
+        return MEM_VGA_START + take(in, 3) % (MEM_VGA_END - MEM_VGA_START);
     default:
         return IOAPIC_BASE + take(in, 1);
     }
@@ -324,6 +329,7 @@ static void step(struct board *b, struct input *in)
         break;
     case 12:
         i8259_acknowledge(b->pic);
+        vga_read_text(b->vga, &b->text);
         break;
     case 13:
         ioapic_eoi(b->ioapic, (u8)take(in, 1));

@@ -110,6 +110,12 @@ static void loads_64_bit(void **state)
     assert_int_equal(get_u64(p + LINUX_E820_TABLE + 8), 0x9fc00);
     assert_int_equal(get_u32(p + LINUX_ALT_MEM_K), FIXTURE_RAM / 1024 - 1024);
     assert_memory_equal(f->mem.base + get_u64(p + LINUX_RSDP_ADDRESS), "RSD PTR ", 8);
+    /* A VGA in mode 3. */
+    assert_int_equal(p[LINUX_VIDEO_MODE_NOW], 3);
+    assert_int_equal(p[LINUX_VIDEO_COLUMNS], 80);
+    assert_int_equal(p[LINUX_VIDEO_LINES], 25);
+    assert_int_equal(p[LINUX_VIDEO_IS_VGA], 1);
+    assert_int_equal(get_u16(p + LINUX_VIDEO_POINTS), 16);
     /* What is not the setup header is zero, not the file's. */
     assert_int_equal(p[0x1f0], 0);
     assert_int_equal(p[0x202 + 0x6a], 0);

@@ -81,6 +81,7 @@ static void describes_power(void **state)
     assert_int_equal(get_u32(fadt + 76), 0x608);
     assert_int_equal(get_u32(fadt + 80), 0x620);
     assert_int_equal(fadt[92], 8);
+    assert_int_equal(get_u16(fadt + 109), 3); /* legacy devices, an i8042, and a VGA may be there */
     assert_int_equal(get_u32(fadt + 112) >> 8 & 1, 1);
     assert_int_equal(fadt[116], 1);
     assert_int_equal(get_u64(fadt + 120), 0xcf9);
@@ -272,6 +273,10 @@ static void writes_bios_data(void **state)
         assert_int_equal(m[handler], 0xcf);
     }
     assert_int_equal(get_u16(m + 0x400), 0x3f8);
+    assert_int_equal(m[0x449], 3); /* the screen: mode 3, 80 by 25, its ports */
+    assert_int_equal(get_u16(m + 0x44a), 80);
+    assert_int_equal(m[0x484], 24);
+    assert_int_equal(get_u16(m + 0x463), 0x3d4);
     assert_int_equal(get_u16(m + 0x402), 0x2f8);
     assert_int_equal(get_u16(m + 0x40e), 0x9fc0);
     assert_int_equal(get_u16(m + 0x413), 639);
