@@ -99,7 +99,7 @@ void console_output(void *context, const void *bytes, size_t size)
         }
         ssize_t count = write(STDOUT_FILENO, next, size < OUTPUT_CHUNK ? size : OUTPUT_CHUNK);
         if (count > 0) {
-            console->in_line = next[count - 1] != '\n';
+            console->in_line = !console->display && next[count - 1] != '\n';
             next += count;
             size -= (size_t)count;
         } else if (errno != EINTR && errno != EAGAIN) {
@@ -116,12 +116,29 @@ void console_end_line(struct console *console)
     }
 }
 
+/* ------------------------------------------------------------------ the screen */
+
+/* The terminal is the guest's screen's, or for text of ours. */
+static void show_screen(struct console *console)
+{
+    if (console->display) {
+        display_show(console->display);
+    }
+}
+
+static void hide_screen(struct console *console)
+{
+    if (console->display) {
+        display_hide(console->display);
+    }
+}
+
 /* ------------------------------------------------------------------ input */
 
 /* Gives the guest what it takes of the pending bytes. */
 static void flush(struct console *console)
 {
-    if (!console->machine || console->pending_size == 0) {
+    if (!console->machine || console->display || console->pending_size == 0) {
         return;
     }
     size_t taken = ringer_serial_input(console->machine, console->port, console->pending,
@@ -132,6 +149,10 @@ static void flush(struct console *console)
 
 static void to_guest(struct console *console, uint8_t byte)
 {
+    if (console->display) {
+        display_input(console->display, byte);
+        return;
+    }
     /* Only a terminal can find it full: it is read on for its escape keys.  A UART overruns too. */
     if (console->pending_size < CONSOLE_PENDING) {
         console->pending[console->pending_size++] = byte;
@@ -144,8 +165,23 @@ static void toggle_monitor(struct console *console)
         console->want_monitor = true;
     } else if (console->monitor.open) {
         monitor_close(&console->monitor);
+        show_screen(console);
     } else {
+        hide_screen(console);
         monitor_open(&console->monitor, console->machine);
+    }
+}
+
+static void tell_keys(struct console *console)
+{
+    hide_screen(console);
+    say(console, "\r\nCtrl-A x       end the machine\r\n"
+                 "Ctrl-A c       open or close the monitor\r\n"
+                 "Ctrl-A h       tell this\r\n"
+                 "Ctrl-A Ctrl-A  give the guest a Ctrl-A\r\n");
+    if (console->display && !console->monitor.open) {
+        say(console, "Any key goes back to the guest's screen.\r\n");
+        console->telling = true;
     }
 }
 
@@ -164,10 +200,7 @@ static void take_escaped(struct console *console, uint8_t byte)
     case 'h':
     case '?':
         if (!console->waiting) {
-            say(console, "\r\nCtrl-A x       end the machine\r\n"
-                         "Ctrl-A c       open or close the monitor\r\n"
-                         "Ctrl-A h       tell this\r\n"
-                         "Ctrl-A Ctrl-A  give the guest a Ctrl-A\r\n");
+            tell_keys(console);
         }
         break;
     default: /* not a command: the guest gets both */
@@ -188,7 +221,12 @@ static void take(struct console *console, uint8_t byte)
     } else if (console->monitor.open && !console->waiting) {
         if (monitor_input(&console->monitor, byte)) {
             quit(console);
+        } else if (!console->monitor.open) {
+            show_screen(console);
         }
+    } else if (console->telling && !console->waiting) {
+        console->telling = false;
+        show_screen(console);
     } else {
         to_guest(console, byte);
     }
@@ -257,23 +295,34 @@ static void ready(void *context)
 
 /* ------------------------------------------------------------------ life */
 
-void console_init(struct console *console, unsigned port, const volatile int *interrupted)
+void console_init(struct console *console, unsigned port, struct display *display,
+                  const volatile int *interrupted)
 {
-    *console = (struct console){
-        .port = port, .interrupted = interrupted, .output_tty = isatty(STDOUT_FILENO)};
+    *console = (struct console){.port = port,
+                                .display = display,
+                                .interrupted = interrupted,
+                                .output_tty = isatty(STDOUT_FILENO)};
     monitor_init(&console->monitor, console_output, console);
 }
 
 void console_start(struct console *console)
 {
     console->terminal = terminal_make_raw(STDIN_FILENO);
+    show_screen(console);
 }
 
 int console_attach(struct console *console, struct ringer *machine)
 {
     console->machine = machine;
     console->watched = false;
-    ringer_serial_on_ready(machine, console->port, ready, console);
+    if (console->display) {
+        int error = display_attach(console->display, machine);
+        if (error < 0) {
+            return error;
+        }
+    } else {
+        ringer_serial_on_ready(machine, console->port, ready, console);
+    }
     flush(console);
     if (console->ended) {
         return 0;
@@ -298,6 +347,9 @@ void console_detach(struct console *console)
         monitor_close(&console->monitor);
         if (console->watched) {
             ringer_watch_fd(console->machine, STDIN_FILENO, NULL, NULL);
+        }
+        if (console->display) {
+            display_detach(console->display);
         }
         console->watched = false;
         console->machine = NULL;

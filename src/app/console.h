@@ -1,5 +1,6 @@
 /*
- * console.h - a guest's serial port on standard input and output, with the escape keys.
+ * console.h - a guest's serial port, or its screen and keyboard, on standard input and output, with
+ * the escape keys.
  *
  * Only if standard input is a terminal are there escape keys, after Ctrl-A: a pipe's bytes reach
  * the guest as they are.
@@ -12,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "app/display.h"
 #include "app/monitor.h"
 
 #define CONSOLE_PENDING 4096
@@ -19,25 +21,29 @@
 struct console {
     struct ringer *machine; /* NULL between two machines */
     unsigned port;
-    bool terminal;     /* standard input is one, and raw */
-    bool escape;       /* the last byte was Ctrl-A */
-    bool ended;        /* nothing more comes from standard input */
-    bool watched;      /* standard input is watched */
-    bool file;         /* standard input is a file: always readable, and cannot be watched */
-    bool output_tty;   /* standard output is a terminal */
-    bool in_line;      /* what was written last did not end a line */
-    int output_error;  /* an errno, once standard output takes nothing any more; else 0 */
-    bool waiting;      /* for standard output: the machine must not be called */
-    bool quit;         /* the user asked for the end */
-    bool want_monitor; /* asked for while waiting */
+    struct display *display; /* the screen, instead of the port; NULL: the port */
+    bool terminal;           /* standard input is one, and raw */
+    bool escape;             /* the last byte was Ctrl-A */
+    bool ended;              /* nothing more comes from standard input */
+    bool watched;            /* standard input is watched */
+    bool file;               /* standard input is a file: always readable, and cannot be watched */
+    bool output_tty;         /* standard output is a terminal */
+    bool in_line;            /* what was written last did not end a line */
+    int output_error;        /* an errno, once standard output takes nothing any more; else 0 */
+    bool waiting;            /* for standard output: the machine must not be called */
+    bool quit;               /* the user asked for the end */
+    bool want_monitor;       /* asked for while waiting */
+    bool telling; /* the escape keys are told instead of the screen, until the next key */
     uint8_t pending[CONSOLE_PENDING]; /* from standard input, not yet taken by the guest */
     size_t pending_size;
     const volatile int *interrupted; /* not 0 once a signal wants the end */
     struct monitor monitor;
 };
 
-/* interrupted points at what is not 0 once a signal wants the end. */
-void console_init(struct console *console, unsigned port, const volatile int *interrupted);
+/* interrupted points at what is not 0 once a signal wants the end.  With a display, which is
+ * borrowed, it is the machine's screen and keyboard. */
+void console_init(struct console *console, unsigned port, struct display *display,
+                  const volatile int *interrupted);
 
 /* Makes the terminal raw if there is one: from here the guest has it. */
 void console_start(struct console *console);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/monitor_commands.h"
 #include "app/report.h"
 #include "base/types.h"
 
@@ -37,6 +38,11 @@ static void print(struct monitor *monitor, const char *fmt, ...)
         monitor->output(monitor->context, text,
                         (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
     }
+}
+
+void monitor_say(struct monitor *monitor, const char *text)
+{
+    monitor->output(monitor->context, text, strlen(text));
 }
 
 static void prompt(struct monitor *monitor)
@@ -262,49 +268,12 @@ static bool help(struct monitor *monitor)
           "x/FMT ADDRESS    memory, as the guest sees it: x/8i $rip, x/4xg 0x1000\r\n"
           "                 FMT: how many; x d u c, or i for code; b h w g for the size\r\n"
           "xp/FMT ADDRESS   guest-physical memory\r\n"
+          "screen           what the guest's screen shows, as text\r\n"
           "type TEXT        on the guest's keyboard; \\n is Enter\r\n"
           "key KEYS         likewise: key f1, key ctrl-alt-delete\r\n"
           "stop, cont       hold the guest, let it go on\r\n"
           "quit             end the machine\r\n"
           "Ctrl-A c closes the monitor, and so does Ctrl-D.\r\n");
-    return false;
-}
-
-/* ------------------------------------------------------------------ the keyboard */
-
-/* In place: \n is Enter, and \\ a backslash. */
-static void unescape(char *text)
-{
-    char *to = text;
-    for (; *text; text++) {
-        if (text[0] == '\\' && (text[1] == 'n' || text[1] == '\\')) {
-            text++;
-            *to++ = *text == 'n' ? '\n' : '\\';
-        } else {
-            *to++ = *text;
-        }
-    }
-    *to = 0;
-}
-
-static bool type(struct monitor *monitor)
-{
-    unescape(monitor->argument);
-    size_t size = strlen(monitor->argument);
-    size_t typed = ringer_keyboard_type(monitor->machine, monitor->argument, size);
-    if (size == 0) {
-        print(monitor, "write what is to be typed; \\n is Enter\r\n");
-    } else if (typed < size) {
-        print(monitor, "not typed from here on: '%s'\r\n", monitor->argument + typed);
-    }
-    return false;
-}
-
-static bool key(struct monitor *monitor)
-{
-    if (ringer_keyboard_press(monitor->machine, monitor->argument) < 0) {
-        print(monitor, "%s\r\n", ringer_error(monitor->machine));
-    }
     return false;
 }
 
@@ -338,10 +307,15 @@ static const struct command {
     bool looks;    /* inside the guest, which has to be held meanwhile */
     bool has_text; /* instead of a second word: monitor->argument */
 } commands[] = {
-    {"help", NULL, help, false, false},     {"info", "registers", info_registers, true, false},
-    {"info", "mem", info_mem, true, false}, {"info", "status", info_status, false, false},
-    {"type", NULL, type, false, true},      {"key", NULL, key, false, true},
-    {"stop", NULL, stop, false, false},     {"cont", NULL, cont, false, false},
+    {"help", NULL, help, false, false},
+    {"info", "registers", info_registers, true, false},
+    {"info", "mem", info_mem, true, false},
+    {"info", "status", info_status, false, false},
+    {"stop", NULL, stop, false, false},
+    {"cont", NULL, cont, false, false},
+    {"screen", NULL, monitor_screen, false, false},
+    {"type", NULL, monitor_type, false, true},
+    {"key", NULL, monitor_key, false, true},
     {"quit", NULL, quit, false, false},
 };
 

@@ -15,7 +15,7 @@
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
 static parse_fn parse_memory, parse_cpus, parse_protocol, parse_console, parse_serial2,
-    parse_debug_console, parse_gdb, parse_stats;
+    parse_display, parse_debug_console, parse_gdb, parse_stats;
 
 struct row {
     char letter;          /* 0: none */
@@ -47,6 +47,8 @@ static const struct row rows[] = {
     {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
      parse_console, 0},
     {0, "serial2", "WHERE", "COM2, likewise: none", BACKENDS, parse_serial2, 0},
+    {0, "display", "WHAT", "text: the screen, in this terminal; none", "none text", parse_display,
+     0},
     {0, "debug-exit", NULL, "port 0xf4: writing V ends with status V*2+1", "", NULL,
      MEMBER(debug_exit)},
     {0, "debug-console", "[=FILE]", "port 0xe9, to FILE or standard error", "file",
@@ -161,6 +163,17 @@ static bool parse_serial2(struct options *options, const char *value, char *erro
     return check_backend("serial2", value, error, error_size);
 }
 
+static bool parse_display(struct options *options, const char *value, char *error,
+                          size_t error_size)
+{
+    options->display = !strcmp(value, "text");
+    if (!options->display && strcmp(value, "none")) {
+        snprintf(error, error_size, "display '%s' is not known; there are text and none", value);
+        return false;
+    }
+    return true;
+}
+
 static bool parse_debug_console(struct options *options, const char *value, char *error,
                                 size_t error_size)
 {
@@ -243,7 +256,13 @@ static bool check(const struct options *options, char *error, size_t error_size)
         snprintf(error, error_size, "an initrd needs a kernel: add -k FILE");
         return false;
     }
-    if (!strcmp(options->console, "stdio") && !strcmp(options->serial2, "stdio")) {
+    bool stdio = !strcmp(options->console, "stdio"), stdio2 = !strcmp(options->serial2, "stdio");
+    if (options->display && (stdio || stdio2)) {
+        snprintf(error, error_size,
+                 "the terminal shows the screen: a serial port cannot be on stdio, too");
+        return false;
+    }
+    if (stdio && stdio2) {
         snprintf(error, error_size,
                  "only one serial port can be on stdio: add --console with another place");
         return false;
@@ -261,7 +280,6 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
         .cpus = RINGER_CONFIG_DEFAULT.cpus,
         .engine = RINGER_CONFIG_DEFAULT.engine,
         .protocol = RINGER_PROTOCOL_AUTO,
-        .console = "stdio",
         .serial2 = "none",
     };
     opterr = 0;
@@ -283,6 +301,9 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
             return false;
         }
     }
+    if (!options->console) {
+        options->console = options->display ? "none" : "stdio";
+    }
     if (options->help || options->version) {
         return true;
     }
@@ -296,7 +317,7 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
 
 void options_print_help(FILE *file)
 {
-    fprintf(file, "Usage: ringer run [OPTIONS]\nRun a virtual machine.\n\n");
+    fprintf(file, "Usage: ringer run [OPTIONS], to run a virtual machine\n\n");
     for (size_t i = 0; i < ROWS; i++) {
         const struct row *row = &rows[i];
         char names[40];

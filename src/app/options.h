@@ -17,6 +17,7 @@ struct options {
     const char *engine;
     enum ringer_protocol protocol;
     const char *console, *serial2; /* "stdio", or a back end of ringer.h */
+    bool display;                  /* the screen is shown in the terminal */
     bool debug_exit;
     bool debug_console;
     const char *debug_console_path; /* NULL: standard error */

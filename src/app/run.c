@@ -22,7 +22,8 @@ static struct ringer *volatile running;
 struct run {
     struct options options;
     struct console console;
-    bool on_stdio; /* one of the serial ports is the console */
+    struct display display;
+    bool on_stdio; /* the console is one of the serial ports, or the screen */
     FILE *stats_file, *debug_file;
     FILE *error_file;       /* standard error while the guest has the terminal; NULL: stderr */
     struct gdb_server *gdb; /* NULL: none */
@@ -339,6 +340,10 @@ int run_main(int argc, char **argv)
         printf("ringer %s\n", ringer_version());
         return STATUS_OK;
     }
+    if (run.options.display && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {
+        complain("the screen can only be shown in a terminal");
+        return STATUS_USER;
+    }
     if (!open_files(&run)) {
         return STATUS_USER;
     }
@@ -348,8 +353,10 @@ int run_main(int argc, char **argv)
         return STATUS_USER;
     }
     bool second = !strcmp(run.options.serial2, "stdio");
-    run.on_stdio = second || !strcmp(run.options.console, "stdio");
-    console_init(&run.console, second ? 1 : 0, &caught_signal);
+    run.on_stdio = run.options.display || second || !strcmp(run.options.console, "stdio");
+    display_init(&run.display, console_output, &run.console);
+    console_init(&run.console, second ? 1 : 0, run.options.display ? &run.display : NULL,
+                 &caught_signal);
     run.error_file = terminal_open_errors();
     catch_signals();
     int status = run_all(&run);

@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -19,6 +21,8 @@ static struct {
     int flags;                    /* of the open file, as they were; -1: not known */
     volatile sig_atomic_t active; /* we have made it raw */
     volatile sig_atomic_t shared; /* flags are to be restored */
+    volatile sig_atomic_t screen; /* the alternate screen is shown */
+    int changes_fd;               /* see terminal_changes(); 0: not made yet */
     bool prepared;                /* handlers are there */
 } terminal;
 
@@ -28,8 +32,80 @@ static void apply(const struct termios *settings)
     while (tcsetattr(terminal.fd, TCSADRAIN, settings) < 0 && errno == EINTR) {}
 }
 
+/* ------------------------------------------------------------------ the alternate screen */
+
+/* From signal handlers, too; a terminal that has gone needs nothing. */
+static void send(const char *text)
+{
+    (void)!write(STDOUT_FILENO, text, strlen(text));
+}
+
+/* Without automatic wrapping the last cell of the last row can be written to. */
+static void enter_screen(void)
+{
+    send("\033[?1049h\033[?7l\033[2J");
+}
+
+static void leave_screen(void)
+{
+    send("\033[0m\033[?7h\033[?25h\033[?1049l");
+}
+
+void terminal_enter_screen(void)
+{
+    if (!terminal.screen) {
+        terminal.screen = 1;
+        enter_screen();
+    }
+}
+
+void terminal_leave_screen(void)
+{
+    if (terminal.screen) {
+        terminal.screen = 0;
+        leave_screen();
+    }
+}
+
+void terminal_size(unsigned *columns, unsigned *rows)
+{
+    struct winsize size;
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col && size.ws_row;
+    *columns = known ? size.ws_col : 80;
+    *rows = known ? size.ws_row : 24;
+}
+
+static void tell_change(void)
+{
+    uint64_t one = 1;
+    if (terminal.changes_fd > 0) {
+        (void)!write(terminal.changes_fd, &one, sizeof(one));
+    }
+}
+
+static void on_resize(int number)
+{
+    int saved_errno = errno;
+    (void)number;
+    tell_change();
+    errno = saved_errno;
+}
+
+int terminal_changes(void)
+{
+    if (terminal.changes_fd == 0) {
+        struct sigaction resize = {.sa_handler = on_resize, .sa_flags = SA_RESTART};
+        terminal.changes_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        sigaction(SIGWINCH, &resize, NULL);
+    }
+    return terminal.changes_fd;
+}
+
+/* ------------------------------------------------------------------ raw and back */
+
 void terminal_restore(void)
 {
+    terminal_leave_screen();
     if (terminal.shared) {
         terminal.shared = 0;
         fcntl(terminal.fd, F_SETFL, terminal.flags);
@@ -50,6 +126,9 @@ static void on_stop(int number)
 {
     int saved_errno = errno;
     (void)number;
+    if (terminal.screen) {
+        leave_screen();
+    }
     if (terminal.active) {
         apply(&terminal.saved);
     }
@@ -66,6 +145,10 @@ static void on_continue(int number)
     pid_t foreground = tcgetpgrp(terminal.fd);
     if (terminal.active && (foreground == -1 || foreground == getpgrp())) {
         apply(&terminal.raw);
+        if (terminal.screen) {
+            enter_screen();
+            tell_change();
+        }
     }
     errno = saved_errno;
 }

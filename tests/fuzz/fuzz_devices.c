@@ -25,7 +25,7 @@
 #include "dev/vga.h"
 
 enum {
-    DEVICES = 15,
+    DEVICES = 16,
     VCPUS = 2,
     RAM = 0x100000,
     OPERATIONS_MAX = 4096,

@@ -39,7 +39,27 @@ static void test_defaults(void **state)
     assert_string_equal(o.serial2, "none");
     assert_int_equal(o.protocol, RINGER_PROTOCOL_AUTO);
     assert_false(o.debug_exit || o.debug_console || o.stats || o.icount || o.no_reboot ||
-                 o.testdev);
+                 o.testdev || o.display);
+}
+
+/* The terminal is the screen's or a serial port's. */
+static void test_display(void **state)
+{
+    (void)state;
+    struct options o;
+    char error[256] = "";
+    assert_true(parse(&o, error, sizeof(error), "--display text"));
+    assert_true(o.display);
+    assert_string_equal(o.console, "none");
+    assert_true(parse(&o, error, sizeof(error), "--display text --console pty"));
+    assert_string_equal(o.console, "pty");
+    assert_true(parse(&o, error, sizeof(error), "--display none"));
+    assert_string_equal(o.console, "stdio");
+    assert_false(parse(&o, error, sizeof(error), "--display text --console stdio"));
+    assert_false(parse(&o, error, sizeof(error), "--serial2 stdio --display text"));
+    assert_non_null(strstr(error, "cannot be on stdio"));
+    assert_false(parse(&o, error, sizeof(error), "--display gtk"));
+    assert_non_null(strstr(error, "text and none"));
 }
 
 static void test_all(void **state)
@@ -132,9 +152,8 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_all),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_display),
+        cmocka_unit_test(test_all),      cmocka_unit_test(test_memory),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

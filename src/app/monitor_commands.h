@@ -1,0 +1,15 @@
+/* monitor_commands.h - the monitor's commands that lie in other files than its own. */
+#ifndef APP_MONITOR_COMMANDS_H
+#define APP_MONITOR_COMMANDS_H
+
+#include "app/monitor.h"
+
+/* To the user's terminal, which is raw: a line ends with "\r\n". */
+void monitor_say(struct monitor *monitor, const char *text);
+
+/* As all commands: true would end the machine. */
+bool monitor_screen(struct monitor *monitor);
+bool monitor_type(struct monitor *monitor);
+bool monitor_key(struct monitor *monitor);
+
+#endif
