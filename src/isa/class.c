@@ -14,8 +14,8 @@ const char *insn_class_name(enum insn_class class)
         return "location-sensitive";
     case CLASS_MODE_SENSITIVE:
         return "mode-sensitive";
-    case CLASS_IO_SENSITIVE:
-        return "IOPL-sensitive";
+    case CLASS_IO_PRIVILEGED:
+        return "privileged by IOPL";
     }
     return "unknown";
 }

@@ -22,15 +22,16 @@ enum insn_mode {
     INSN_MODE_64,
 };
 
-/* Popek and Goldberg's classes (CACM 1974).  Privileged: traps in user mode.  Sensitive: reads or
- * changes what belongs to the VMM, or behaves by where or in which mode it runs. */
+/* Popek and Goldberg's classes (CACM 1974), as bits of a set: an instruction may be in several.
+ * docs/classify.md says what they mean on x86; `make check` compares the table's with what
+ * experiments find (src/classify/). */
 enum insn_class {
-    CLASS_INNOCUOUS,
-    CLASS_PRIVILEGED,         /* #GP (or #UD) at CPL 3 whatever its operands */
-    CLASS_CONTROL_SENSITIVE,  /* changes resources or mode, but does not (always) trap: POPF, ... */
-    CLASS_LOCATION_SENSITIVE, /* behaviour-sensitive by location: SGDT, STR, SMSW, ... */
-    CLASS_MODE_SENSITIVE,     /* behaviour-sensitive by mode: PUSHF, PUSH CS, LAR, ... */
-    CLASS_IO_SENSITIVE,       /* traps by IOPL and the I/O bitmap: IN, OUT, CLI, STI */
+    CLASS_INNOCUOUS = 0,               /* in none of them */
+    CLASS_PRIVILEGED = 1 << 0,         /* traps at CPL 3 whenever it would not at CPL 0 */
+    CLASS_IO_PRIVILEGED = 1 << 1,      /* the same as long as CPL > IOPL: IN, OUT, CLI, STI */
+    CLASS_CONTROL_SENSITIVE = 1 << 2,  /* changes resources or mode: LGDT, POPF, INT, ... */
+    CLASS_LOCATION_SENSITIVE = 1 << 3, /* behaves by what the resources are: SGDT, LSL, ... */
+    CLASS_MODE_SENSITIVE = 1 << 4,     /* behaves by the mode: PUSHF, PUSH CS, LAR, ... */
 };
 
 /* In the order of the ModRM.reg encoding. */
@@ -115,7 +116,7 @@ enum {
 struct insn_row {
     const char *mnemonic; /* lower case; x87 and vector names in full */
     u16 id;               /* enum insn_id */
-    u8 class;             /* enum insn_class */
+    u8 classes;           /* enum insn_class: a set */
     u8 cpuid;             /* enum insn_cpuid (generated): the feature it belongs to */
     u32 attributes;       /* ATTR_* */
     u16 flags_read, flags_written, flags_undefined; /* as bits of the low half of RFLAGS */
@@ -154,12 +155,21 @@ enum insn_result {
 };
 
 extern const struct insn_row insn_rows[];
+extern const char *const insn_cpuid_names[]; /* by enum insn_cpuid; "" for CPUID_BASE */
 
 /* Decode what is at bytes, of which size are there (more than 15 are not looked at).  On INSN_OK
  * all of *insn is set.  On INSN_UNDEFINED insn->length is what was consumed.  Illegal LOCK, illegal
  * register numbers (CR1, segment 6) and encodings that this mode does not have are INSN_UNDEFINED.
  */
 enum insn_result insn_decode(struct insn *insn, enum insn_mode mode, const u8 *bytes, size_t size);
+
+/* Make an instruction of a row, for experiments: decodes what it has written.  The caller fills
+ * bytes with what immediates and displacements shall be; `random` chooses registers, prefixes and
+ * forms where the row leaves them open.  A memory operand that has a ModRM byte is [rBX], with a
+ * vector index where it is a VSIB one.  False where there is none in this mode, or where chance has
+ * picked one that is undefined: try again. */
+bool insn_example(struct insn *insn, unsigned row, enum insn_mode mode, u64 random,
+                  u8 bytes[INSN_MAX_LENGTH]);
 
 /* Print insn in Intel syntax, as if it lay at rip.  Always terminates; returns the length. */
 size_t insn_format(const struct insn *insn, enum insn_mode mode, u64 rip, char *buffer,
@@ -170,6 +180,7 @@ static inline const struct insn_row *insn_row(const struct insn *insn)
     return &insn_rows[insn->row];
 }
 
+/* Of one class, or of CLASS_INNOCUOUS. */
 const char *insn_class_name(enum insn_class class);
 
 #endif

@@ -70,6 +70,7 @@ enum {
 struct decode_row {
     u16 mask, value;
     u8 flags;
+    u8 space, opcode, opcode_count; /* where it is: the first of its opcodes, how many there are */
     u8 operand_count;
     u8 operands[INSN_OPERANDS]; /* in insn_operand_specs[] */
 };

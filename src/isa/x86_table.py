@@ -18,7 +18,7 @@ CLASSES = {
     'ctl': 'CLASS_CONTROL_SENSITIVE',
     'loc': 'CLASS_LOCATION_SENSITIVE',
     'mode': 'CLASS_MODE_SENSITIVE',
-    'io': 'CLASS_IO_SENSITIVE',
+    'io': 'CLASS_IO_PRIVILEGED',
 }
 
 ATTRIBUTES = {
@@ -276,7 +276,7 @@ class Row:
     def finish(self, defaults):
         self.parse_encoding()
         self.flags = {'r': 0, 'w': 0, 'u': 0}
-        self.cls = 'CLASS_INNOCUOUS'
+        self.classes = set()
         self.words = self.words.split()
         self.features = None
         for word in defaults + self.words:
@@ -313,7 +313,7 @@ class Row:
                     raise Bad(f'flag {letter!r}')
                 self.flags[match[1]] |= IOPL if letter == 'l' else 1 << FLAG_BITS[letter]
         elif word in CLASSES:
-            self.cls = CLASSES[word]
+            self.classes.add(CLASSES[word])
         elif re.fullmatch(r'[A-Z][A-Z0-9]*(/[A-Z][A-Z0-9]*)?', word):
             self.features = word
         elif word not in ATTRIBUTES and word not in OTHER_WORDS:
@@ -459,14 +459,19 @@ def write_table(path, rows, tables):
         out.write('const struct insn_row insn_rows[] = {\n')
         for row in rows:
             attributes = ' | '.join(sorted(row.attributes)) or '0'
-            out.write(f'    {{"{row.printed}", INSN_{row.mnemonic}, {row.cls}, '
+            classes = ' | '.join(sorted(row.classes)) or 'CLASS_INNOCUOUS'
+            out.write(f'    {{"{row.printed}", INSN_{row.mnemonic}, {classes}, '
                       f'CPUID_{row.features}, {attributes}, {row.flags["r"]:#x}, '
                       f'{row.flags["w"]:#x}, {row.flags["u"]:#x}}},\n')
+        out.write('};\n\nconst char *const insn_cpuid_names[] = {\n    "",\n')
+        for name in sorted({r.features for r in rows} - {'BASE'}):
+            out.write(f'    "{name}",\n')
         out.write('};\n\nconst struct decode_row insn_decode_rows[] = {\n')
         for row in rows:
             numbers = [specs.setdefault(spec_text(o), len(specs)) for o in row.operands]
             out.write(f'    {{{Key.text(row.key.mask)}, {Key.text(row.key.value)}, '
-                      f'{row.decode_flags()}, {len(numbers)}, '
+                      f'{row.decode_flags()}, {space_of(row)}, {row.opcodes[0]:#04x}, '
+                      f'{len(row.opcodes)}, {len(numbers)}, '
                       f'{{{", ".join(map(str, numbers)) or 0}}}}}, /* {row.mnemonic} */\n')
         out.write('};\n\nconst struct operand_spec insn_operand_specs[] = {\n')
         out.writelines(f'    {{{text}}},\n' for text in specs)

@@ -35,7 +35,7 @@ static bool is_fit(const struct draft *d)
     const struct insn *insn = &d->insn;
     const struct insn_row *row = insn_row(insn);
 
-    return d->decoded == INSN_OK && row->class == CLASS_INNOCUOUS &&
+    return d->decoded == INSN_OK && row->classes == CLASS_INNOCUOUS &&
            !(row->attributes & (ATTR_BRANCH | ATTR_CPL0)) && !writes_pointer(insn) &&
            d->g->usable(d->g->context, insn->row);
 }

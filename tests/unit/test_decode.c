@@ -391,10 +391,39 @@ static void test_layout(void **state)
     assert_int_equal(insn.imm_offset, insn.length);
 }
 
-static enum insn_class class_of(const char *hex)
+static unsigned classes_of(const char *hex)
 {
     struct insn insn = good(INSN_MODE_64, hex);
-    return insn_row(&insn)->class;
+    return insn_row(&insn)->classes;
+}
+
+/* Every row has examples, which are different ones: what insn_example() makes is checked by the
+ * decoder, which the other tests check. */
+static void test_examples(void **state)
+{
+    static const enum insn_mode modes[] = {INSN_MODE_32, INSN_MODE_64};
+    u64 random = 1;
+
+    (void)state;
+    for (unsigned row = 0; row < INSN_ROWS; row++) {
+        unsigned found = 0;
+        for (unsigned i = 0; i < 400; i++) {
+            u8 bytes[INSN_MAX_LENGTH];
+            struct insn insn;
+            for (unsigned k = 0; k < sizeof(bytes); k++) {
+                random = random * 6364136223846793005ull + 1442695040888963407ull;
+                bytes[k] = (u8)(random >> 56);
+            }
+            random = random * 6364136223846793005ull + 1442695040888963407ull;
+            if (insn_example(&insn, row, modes[i & 1], random ^ random >> 32, bytes)) {
+                assert_int_equal(insn.row, row);
+                found++;
+            }
+        }
+        if (found < 10) {
+            fail_msg("row %u, %s: %u examples", row, insn_rows[row].mnemonic, found);
+        }
+    }
 }
 
 static void test_table(void **state)
@@ -403,13 +432,13 @@ static void test_table(void **state)
     struct insn insn;
 
     (void)state;
-    assert_int_equal(class_of("48 01 d8"), CLASS_INNOCUOUS);
-    assert_int_equal(class_of("f4"), CLASS_PRIVILEGED);
-    assert_int_equal(class_of("0f 22 d8"), CLASS_PRIVILEGED);
-    assert_int_equal(class_of("9d"), CLASS_CONTROL_SENSITIVE);
-    assert_int_equal(class_of("0f 01 00"), CLASS_LOCATION_SENSITIVE);
-    assert_int_equal(class_of("9c"), CLASS_MODE_SENSITIVE);
-    assert_int_equal(class_of("fa"), CLASS_IO_SENSITIVE);
+    assert_int_equal(classes_of("48 01 d8"), CLASS_INNOCUOUS);
+    assert_int_equal(classes_of("f4"), CLASS_PRIVILEGED | CLASS_CONTROL_SENSITIVE);
+    assert_int_equal(classes_of("0f 22 d8"), CLASS_PRIVILEGED | CLASS_CONTROL_SENSITIVE);
+    assert_int_equal(classes_of("9d"), CLASS_CONTROL_SENSITIVE);
+    assert_int_equal(classes_of("0f 01 00"), CLASS_LOCATION_SENSITIVE);
+    assert_int_equal(classes_of("9c"), CLASS_MODE_SENSITIVE);
+    assert_int_equal(classes_of("fa"), CLASS_IO_PRIVILEGED | CLASS_CONTROL_SENSITIVE);
     assert_string_equal(insn_class_name(CLASS_PRIVILEGED), "privileged");
 
     insn = good(INSN_MODE_64, "48 11 d8");
@@ -452,10 +481,11 @@ static void test_format_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_operands), cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_table),    cmocka_unit_test(test_format_bounds),
+        cmocka_unit_test(test_texts),         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_operands),      cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_table),         cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_format_bounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

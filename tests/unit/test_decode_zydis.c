@@ -529,7 +529,7 @@ static const char *compare_attributes(const struct insn *ours,
     if (!(row->attributes & ATTR_REPZ) != !(attributes & ZYDIS_ATTRIB_ACCEPTS_REPZ)) {
         return "repz";
     }
-    if ((row->class == CLASS_PRIVILEGED) != !!(attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)) {
+    if (!!(row->classes & CLASS_PRIVILEGED) != !!(attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)) {
         return "privileged";
     }
     if (ours->has_modrm && ours->modrm < 0xc0 &&

@@ -32,7 +32,7 @@ static bool is_fit(const struct insn *insn)
     u32 attributes = insn_row(insn)->attributes;
 
     if ((attributes & (ATTR_X87 | ATTR_MMX | ATTR_SSE | ATTR_AVX | ATTR_BRANCH | ATTR_CPL0)) ||
-        insn->vex || insn_row(insn)->class != CLASS_INNOCUOUS) {
+        insn->vex || insn_row(insn)->classes != CLASS_INNOCUOUS) {
         return false;
     }
     switch (insn->id) {
