@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/classify.h"
 #include "app/options.h"
 #include "app/run.h"
 #include "base/types.h"
@@ -32,6 +33,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *help; /* NULL: not told */
 } commands[] = {
+    {"classify", classify_main, "work out Popek and Goldberg's classes of this processor"},
     {"run", run_main, "run a virtual machine; ringer run --help has its options"},
     {"help", print_help, "print this"},
     {"--help", print_help, NULL},

@@ -242,6 +242,50 @@ class Statuses(Files):
             self.assertRegex(file.read(), b"(?i)hello")
 
 
+class Classify(Files):
+    def classify(self, *arguments):
+        result = subprocess.run([harness.RINGER, "classify", *arguments], capture_output=True,
+                                text=True, timeout=120)
+        return result.returncode, result.stdout, result.stderr
+
+    def test_mistakes(self):
+        for arguments in (("--nonsense",), ("--html",), ("--html", "/nonexistent/x"),
+                          ("--json", "SGDT")):
+            with self.subTest(arguments=arguments):
+                status, output, errors = self.classify(*arguments)
+                self.assertEqual((status, output), (1, ""))
+                self.assertRegex(errors, r"\Aringer: [^\n]+\n\Z")
+
+    def test_json_and_page(self):
+        page = os.path.join(self.folder.name, "page.html")
+        status, output, errors = self.classify("--json", "--html", page)
+        self.assertEqual((status, errors), (0, ""))
+        found = json.loads(output)
+        by_name = {i["name"]: i for i in found["instructions"]}
+        self.assertEqual(by_name["SGDT"]["32"]["classes"], ["location"])
+        self.assertEqual(by_name["SGDT"]["32"]["depends"], ["GDTR base", "GDTR limit"])
+        self.assertEqual(by_name["ADD"]["64"]["classes"], [])
+        self.assertIsNone(by_name["LDS"]["64"])
+        self.assertEqual([l["found"] for l in found["lists"]], [18, 19])
+        with open(page) as file:
+            text = file.read()
+        data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+        self.assertEqual(json.loads(data[1])["variants"], found["variants"])
+        self.assertNotRegex(text, r"""(src|href)=|@import|url\(""")  # needs nothing else
+
+    def test_text(self):
+        status, output, errors = self.classify()
+        self.assertEqual((status, errors), (0, ""))
+        self.assertLessEqual(max(map(len, output.splitlines())), 80)
+        self.assertRegex(output, r"(?m)^SGDT +---L- umip")
+
+    def test_single_instructions(self):
+        status, output, errors = self.classify("popf", "NONSENSE")
+        self.assertEqual((status, errors), (1, "ringer: there is no instruction NONSENSE\n"))
+        self.assertIn("control-sensitive", output)
+        self.assertNotIn("privileged", output)
+
+
 class Help(unittest.TestCase):
     def test_help_fits_a_screen(self):
         status, output, _ = harness.run("--help")

@@ -18,7 +18,14 @@ _ringer() {
     local name words all=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _ringer_words 'run help --version' "$current"
+        _ringer_words 'classify run help --version' "$current"
+        return
+    fi
+    if [ "${COMP_WORDS[1]}" = classify ]; then
+        case $previous in
+        --html) _ringer_files "$current" ;;
+        *) _ringer_words '--help --html --json' "$current" ;;
+        esac
         return
     fi
     [ "${COMP_WORDS[1]}" = run ] || return
