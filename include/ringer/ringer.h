@@ -59,6 +59,9 @@ struct ringer_config {
     bool unprotected;      /* engines that run guest code on the host's CPU may do so without
                             * protection keys: the guest's programs then see Ringer's memory */
     bool icount;           /* virtual time from the instruction count: runs are repeatable */
+    const char *record_path; /* keep the run's inputs in this file; needs icount */
+    const char *replay_path; /* give the guest those that this file holds; needs icount */
+    unsigned resets;         /* how many resets have gone before: their machines share the file */
     bool debug_exit;       /* isa-debug-exit at port 0xf4 */
     bool debug_console;    /* debug console at port 0xe9 */
     bool testdev;          /* QEMU's pc-testdev: ports 0xe0 to 0xeb and 0x2000 to 0x2017 */
@@ -102,6 +105,8 @@ enum ringer_exit_reason {
     RINGER_EXIT_TRIPLE_FAULT, /* a fault that could not be delivered */
     RINGER_EXIT_STOPPED,      /* ringer_stop() */
     RINGER_EXIT_COUNT,        /* ringer_run_until(): that instruction has been reached */
+    RINGER_EXIT_REPLAYED,     /* the end of a recording, which the guest itself has not ended */
+    RINGER_EXIT_DIVERGED,     /* a replay went another way; ringer_error() has where */
     RINGER_EXIT_FAILURE,      /* Ringer itself failed; ringer_error() has the reason */
 };
 
@@ -141,7 +146,8 @@ RINGER_API const char *ringer_version(void);
 /* ------------------------------------------------------------------ console and event loop */
 
 /* Gives the guest bytes on a serial port.  Returns how many were taken; for the rest, wait for the
- * ready callback. */
+ * ready callback.  On virtual time bytes are only taken inside such a callback or one of a watched
+ * descriptor; and a replay takes all, and drops them. */
 RINGER_API size_t ringer_serial_input(struct ringer *machine, unsigned port, const void *bytes,
                                       size_t size);
 RINGER_API void ringer_serial_on_ready(struct ringer *machine, unsigned port,

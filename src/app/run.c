@@ -234,6 +234,11 @@ static int finish(struct run *run, const struct ringer_exit *end)
     case RINGER_EXIT_COUNT:
     case RINGER_EXIT_STOPPED:
         return caught_signal ? 128 + caught_signal : status_of_output(run);
+    case RINGER_EXIT_REPLAYED:
+        terminal_restore();
+        fprintf(stderr, "ringer: the recording ends here\n");
+        return status_of_output(run);
+    case RINGER_EXIT_DIVERGED:
     case RINGER_EXIT_FAILURE:
         break;
     }

@@ -85,6 +85,12 @@ static int check_config(struct ringer *m)
     if (c->icount && c->cpus > 1) {
         return machine_fail(m, -EINVAL, "icount: virtual time needs a machine with one CPU");
     }
+    if ((c->record_path || c->replay_path) && !c->icount) {
+        return machine_fail(m, -EINVAL, "record and replay: they need virtual time (icount)");
+    }
+    if (c->record_path && c->replay_path) {
+        return machine_fail(m, -EINVAL, "record and replay: a run is either recorded or replayed");
+    }
     if (!trace_parse(c->trace, &kinds)) {
         return machine_fail(m, -EINVAL,
                             "trace: '%s' is not a list of exits, exceptions, interrupts and io",
@@ -100,7 +106,7 @@ static void init_clock(struct ringer *m)
     clock->icount = m->config.icount;
     clock->tsc_khz = clock->icount ? ICOUNT_TSC_KHZ : m->host_tsc_khz;
     clock->ns_per_tsc_32 = (1000000ull << 32) / clock->tsc_khz;
-    clock->wall_ns_start = clock->icount ? ICOUNT_WALL_NS : host_wall_ns();
+    clock->wall_ns_start = clock->icount ? input_wall_ns(m, ICOUNT_WALL_NS) : host_wall_ns();
     clock->host_tsc_start = __builtin_ia32_rdtsc();
     clock->tsc_start = m->shared->direct && !clock->icount ? clock->host_tsc_start : 0;
     atomic_store(&m->shared->board_deadline_ns, UINT64_MAX);
@@ -158,7 +164,7 @@ static int make(struct ringer *m)
 {
     int error = check_config(m);
 
-    if (error < 0 || (error = make_memory(m)) < 0) {
+    if (error < 0 || (error = input_create(m)) < 0 || (error = make_memory(m)) < 0) {
         return error;
     }
     error = board_create(m);
@@ -192,6 +198,7 @@ int ringer_create(const struct ringer_config *config, struct ringer **machine, c
     if (m) {
         m->program = m->kick_fd = m->timer_fd = -1;
         m->arena = (struct arena){.memory.fd = -1, .ram.fd = -1};
+        m->input.recorder.fd = -1;
         m->config = *config;
         result = make(m);
     }
@@ -203,7 +210,7 @@ int ringer_create(const struct ringer_config *config, struct ringer **machine, c
         return result;
     }
     /* What was borrowed has been used; only the trace file and the callbacks stay. */
-    m->config.engine = m->config.trace = NULL;
+    m->config.engine = m->config.trace = m->config.record_path = m->config.replay_path = NULL;
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
         m->config.serial[i].backend = NULL;
     }
@@ -216,6 +223,7 @@ void ringer_destroy(struct ringer *m)
     if (!m) {
         return;
     }
+    input_destroy(m);
     vcpus_destroy(m);
     if (m->vm) {
         pc_destroy(m);
@@ -236,6 +244,9 @@ void ringer_destroy(struct ringer *m)
 
 static int hold_all(struct ringer *m)
 {
+    if (m->input.mode == INPUT_RECORDING) { /* only there a replay can do the same */
+        board_reach_sync(m);
+    }
     vcpus_hold(m);
     return board_wait_held(m);
 }
@@ -246,8 +257,27 @@ static void release_all(struct ringer *m)
     vcpus_run(m);
 }
 
+void machine_set_stop(struct ringer *m)
+{
+    u64 input_stop = input_stop_at(m);
+
+    atomic_store(&m->shared->stop_at, m->run_until < input_stop ? m->run_until : input_stop);
+}
+
+static struct ringer_exit how_it_ended(const struct ringer *m)
+{
+    if (m->ended) {
+        return m->exit;
+    }
+    return (struct ringer_exit){.reason = m->input.over ? RINGER_EXIT_REPLAYED
+                                          : m->counted  ? RINGER_EXIT_COUNT
+                                                        : RINGER_EXIT_STOPPED};
+}
+
 static int run_until(struct ringer *m, u64 instructions, struct ringer_exit *end)
 {
+    int error;
+
     if (!m->loaded) {
         return machine_fail(m, -EINVAL, "nothing has been loaded");
     }
@@ -255,13 +285,22 @@ static int run_until(struct ringer *m, u64 instructions, struct ringer_exit *end
         return machine_fail(m, -EBUSY,
                             m->running ? "the machine is running" : "the machine has ended");
     }
+    if (m->input.over) {
+        *end = how_it_ended(m);
+        return 0;
+    }
+    error = input_start(m);
+    if (error < 0) {
+        return error;
+    }
     if (!m->was_run) {
         m->was_run = true;
         m->run_start_ns = host_monotonic_ns();
     }
     m->running = true;
     m->counted = false;
-    atomic_store(&m->shared->stop_at, instructions);
+    m->run_until = instructions;
+    machine_set_stop(m);
     if (!m->paused) {
         release_all(m);
     }
@@ -269,9 +308,8 @@ static int run_until(struct ringer *m, u64 instructions, struct ringer_exit *end
     hold_all(m);
     board_flush(m);
     m->running = false;
-    *end = m->ended ? m->exit
-                    : (struct ringer_exit){.reason = m->counted ? RINGER_EXIT_COUNT
-                                                                : RINGER_EXIT_STOPPED};
+    input_end_run(m);
+    *end = how_it_ended(m);
     return 0;
 }
 

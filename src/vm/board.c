@@ -223,7 +223,7 @@ static bool serve(struct ringer *m)
             run_timers(m);
         }
         now = __builtin_ia32_rdtsc();
-    } while (!m->ended && !m->counted && !m->sync.pending && now - start < m->slice_ticks &&
+    } while (!machine_is_done(m) && !m->sync.pending && now - start < m->slice_ticks &&
              now - last < (waited ? m->poll_ticks : 0));
     return is_anything_there(m);
 }
@@ -253,10 +253,10 @@ static void loop_once(struct ringer *m)
 
 void board_run(struct ringer *m)
 {
-    while (!m->ended && !m->counted && !atomic_exchange(&m->stop_requested, false)) {
+    while (!machine_is_done(m) && !atomic_exchange(&m->stop_requested, false)) {
         bool more = serve(m);
         board_flush(m);
-        if (m->ended || m->counted) {
+        if (machine_is_done(m)) {
             break;
         }
         debug_serve(m);
@@ -302,25 +302,43 @@ static void wait_for_vcpus(struct ringer *m)
     }
 }
 
-int board_wait_held(struct ringer *m)
+/* Wait for messages and deaths once; *tries counts how often in vain.  0 or -ETIMEDOUT. */
+static int wait_once(struct ringer *m, int *tries)
 {
     bool waited = false;
 
-    for (int tries = 0; !vcpus_are_held(m); tries++) {
-        if (tries == HOLD_TRIES) {
-            machine_fail(m, -ETIMEDOUT, "a vCPU process does not answer");
-            machine_end(m, RINGER_EXIT_FAILURE, 0, 0);
-            return -ETIMEDOUT;
+    if ((*tries)++ == HOLD_TRIES) {
+        machine_fail(m, -ETIMEDOUT, "a vCPU process does not answer");
+        machine_end(m, RINGER_EXIT_FAILURE, 0, 0);
+        return -ETIMEDOUT;
+    }
+    wait_for_vcpus(m);
+    while (!m->sync.pending && serve_rings(m, &waited)) {
+        *tries = 0;
+    }
+    trace_drain(m);
+    vcpus_check_deaths(m);
+    return 0;
+}
+
+void board_reach_sync(struct ringer *m)
+{
+    for (int tries = 0; !m->sync.pending && !m->ended && !vcpus_are_held(m);) {
+        if (wait_once(m, &tries) < 0) {
+            return;
         }
+    }
+}
+
+int board_wait_held(struct ringer *m)
+{
+    for (int tries = 0; !vcpus_are_held(m);) {
         if (m->sync.pending) {
             sync_end(m);
         }
-        wait_for_vcpus(m);
-        while (serve_rings(m, &waited)) {
-            tries = 0;
+        if (wait_once(m, &tries) < 0) {
+            return -ETIMEDOUT;
         }
-        trace_drain(m);
-        vcpus_check_deaths(m);
     }
     m->held = true;
     return m->ended && m->exit.reason == RINGER_EXIT_FAILURE ? -EIO : 0;

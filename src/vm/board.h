@@ -13,8 +13,11 @@ struct ringer;
 int board_create(struct ringer *machine);
 void board_destroy(struct ringer *machine);
 
-/* Run until machine->ended, machine->counted or machine_stop(). */
+/* Run until machine_is_done() or ringer_stop(). */
 void board_run(struct ringer *machine);
+
+/* --icount: serve messages until the vCPU waits at a SYNC, or the machine has ended. */
+void board_reach_sync(struct ringer *machine);
 
 /* Serve messages until all vCPUs are held or gone; nothing else is looked at.  0 or -errno. */
 int board_wait_held(struct ringer *machine);

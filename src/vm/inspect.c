@@ -81,7 +81,10 @@ int ringer_set_registers(struct ringer *m, unsigned index, const struct ringer_r
     int error = 0;
     struct cpu *cpu = held_cpu(m, index, &error);
 
-    if (!cpu) {
+    if (cpu) {
+        error = input_check_change(m);
+    }
+    if (error < 0) {
         return error;
     }
     cpu->inbox = &m->vm->inboxes[index]; /* not what a vCPU may have left there */
@@ -230,6 +233,11 @@ static void flush_all(struct ringer *m)
 
 int ringer_write_memory(struct ringer *m, uint64_t gpa, const void *buffer, size_t size)
 {
+    int error = input_check_change(m);
+
+    if (error < 0) {
+        return error;
+    }
     if (!mem_write(&m->vm->mem, gpa, buffer, size)) {
         return machine_fail(m, -EFAULT, "no memory at %#lx", (unsigned long)gpa);
     }

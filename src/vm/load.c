@@ -98,7 +98,7 @@ int ringer_load(struct ringer *m, enum ringer_protocol protocol, const char *ker
     };
     struct boot_entry entry;
     struct boot_error error = {.text = ""};
-    int result;
+    int result, described = 0;
 
     if (m->was_run) {
         return machine_fail(m, -EBUSY, "the machine has been run already");
@@ -109,6 +109,10 @@ int ringer_load(struct ringer *m, enum ringer_protocol protocol, const char *ker
     if (result >= 0) {
         result = boot_load(&config, &m->vm->mem, &entry, &error);
     }
+    if (result >= 0) {
+        described = input_describe(m, config.kernel.bytes, config.kernel.size, config.initrd.bytes,
+                                   config.initrd.size, command_line);
+    }
     if (kernel_path) {
         boot_file_close(&config.kernel);
     }
@@ -116,6 +120,9 @@ int ringer_load(struct ringer *m, enum ringer_protocol protocol, const char *ker
     if (result < 0) {
         m->loaded = false;
         return machine_fail(m, result, "%s", error.text);
+    }
+    if (described < 0) {
+        return described;
     }
     enter_at(&m->vm->cpus[0], &entry);
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {

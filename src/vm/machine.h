@@ -16,6 +16,7 @@
 #include "bus/region.h"
 #include "host/process.h"
 #include "vm/arena.h"
+#include "vm/input.h"
 #include "vm/keyboard.h"
 #include "vm/pc.h"
 #include "vm/serial.h"
@@ -81,6 +82,8 @@ struct ringer {
 
     u64 now_ns; /* --icount: the time of the last message */
     struct sync sync;
+    struct input input;
+    u64 run_until; /* vCPU 0's icount at which ringer_run_until() is to return */
     struct machine_debug debug;
 
     bool loaded;  /* there is something to run */
@@ -102,5 +105,14 @@ int machine_fail(struct ringer *machine, int error, const char *format, ...)
 
 /* The machine has ended so; only the first end counts. */
 void machine_end(struct ringer *machine, enum ringer_exit_reason reason, unsigned cpu, u32 code);
+
+/* Is ringer_run() to return? */
+static inline bool machine_is_done(const struct ringer *machine)
+{
+    return machine->ended || machine->counted || machine->input.over;
+}
+
+/* Tell the vCPU at which instruction it is to hold by itself. */
+void machine_set_stop(struct ringer *machine);
 
 #endif

@@ -14,7 +14,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "dev/uart16550.h"
 #include "vm/machine.h"
 
 #define INPUT_BYTES 256
@@ -149,9 +148,9 @@ static void transmit(void *context, const u8 *bytes, size_t count)
 /* Offer the guest what has been read; go on reading once it has taken all. */
 static void offer(struct serial *s)
 {
-    struct device *uart =
-        s->port < RINGER_SERIAL_PORTS ? s->machine->pc.devices[PC_COM1 + s->port] : NULL;
-    size_t taken = uart ? uart16550_receive(uart, s->input, s->input_size) : s->input_size;
+    size_t taken = s->port < RINGER_SERIAL_PORTS
+                       ? input_offer(s->machine, INPUT_COM1 + s->port, s->input, s->input_size)
+                       : s->input_size;
 
     s->input_size -= taken;
     memmove(s->input, s->input + taken, s->input_size);
@@ -173,19 +172,26 @@ static void on_readable(void *context)
     }
 }
 
-static void ready(void *context)
+void serial_ask(struct serial *s)
 {
-    struct serial *s = context;
     struct ringer *m = s->machine;
 
-    if (s->port >= RINGER_SERIAL_PORTS) {
-        return;
-    }
     if (s->input_size > 0) {
         offer(s);
     }
     if (m->serial_ready[s->port]) {
         m->serial_ready[s->port](m->serial_ready_context[s->port]);
+    }
+}
+
+static void ready(void *context)
+{
+    struct serial *s = context;
+
+    if (s->port < RINGER_SERIAL_PORTS) {
+        input_ready_begin(s->machine, INPUT_COM1 + s->port);
+        serial_ask(s);
+        input_ready_end(s->machine);
     }
 }
 
@@ -383,10 +389,7 @@ const char *serial_path(const struct serial *s)
 
 size_t ringer_serial_input(struct ringer *m, unsigned port, const void *bytes, size_t size)
 {
-    if (port >= RINGER_SERIAL_PORTS || !m->pc.devices[PC_COM1 + port]) {
-        return 0;
-    }
-    return uart16550_receive(m->pc.devices[PC_COM1 + port], bytes, size);
+    return port < RINGER_SERIAL_PORTS ? input_offer(m, INPUT_COM1 + port, bytes, size) : 0;
 }
 
 void ringer_serial_on_ready(struct ringer *m, unsigned port, void (*callback)(void *context),

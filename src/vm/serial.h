@@ -28,6 +28,9 @@ int serial_create(struct ringer *machine, unsigned port, const char *backend,
                   ringer_output_fn *output, void *context, struct serial **serial);
 void serial_destroy(struct serial *serial);
 
+/* Have whoever is behind a serial port offer what he has for the guest. */
+void serial_ask(struct serial *serial);
+
 /* Send what has been gathered. */
 void serial_flush(struct serial *serial);
 

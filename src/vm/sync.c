@@ -16,9 +16,17 @@ void sync_set_time(struct ringer *m, u64 time_ns)
     }
 }
 
+/* The next event on the board. */
+static u64 next_ns(const struct ringer *m)
+{
+    u64 timer_ns = timer_queue_next(&m->timers), input_ns = input_next_sync_ns(m);
+
+    return timer_ns < input_ns ? timer_ns : input_ns;
+}
+
 void sync_publish(struct ringer *m)
 {
-    atomic_store(&m->shared->board_deadline_ns, timer_queue_next(&m->timers));
+    atomic_store(&m->shared->board_deadline_ns, next_ns(m));
 }
 
 void sync_begin(struct ringer *m, const struct ring_message *message)
@@ -36,6 +44,7 @@ void sync_begin(struct ringer *m, const struct ring_message *message)
 void sync_end(struct ringer *m)
 {
     m->sync.pending = false;
+    m->input.door = INPUT_SHUT;
     sync_publish(m);
     ring_reply(&m->vm->rings[0], &m->ring_host, 0);
 }
@@ -43,7 +52,7 @@ void sync_end(struct ringer *m)
 /* The virtual time at which a halted vCPU has something to do. */
 static u64 target_ns(const struct ringer *m)
 {
-    u64 board_ns = timer_queue_next(&m->timers);
+    u64 board_ns = next_ns(m);
 
     return board_ns < m->sync.deadline_ns ? board_ns : m->sync.deadline_ns;
 }
@@ -54,6 +63,9 @@ u64 sync_wake_host_ns(const struct ringer *m)
 
     if (!m->sync.pending || !m->sync.halted || target == TIMER_NEVER) {
         return TIMER_NEVER;
+    }
+    if (m->input.mode == INPUT_REPLAYING) {
+        return 0; /* it waits for nobody */
     }
     return m->sync.host_start_ns + (target > m->sync.start_ns ? target - m->sync.start_ns : 0);
 }
@@ -95,20 +107,34 @@ void sync_serve_held(struct ringer *m)
     }
 }
 
+/* A halted vCPU waits: let it be the time of its next event, if that has come. */
+static void wait_on(struct ringer *m)
+{
+    u64 target = target_ns(m);
+
+    if (target == TIMER_NEVER) {
+        input_at_endless_sleep(m);
+    } else if (host_monotonic_ns() >= sync_wake_host_ns(m)) {
+        skip_to(m, target);
+        input_at_sync(m);
+    }
+}
+
 void sync_serve(struct ringer *m)
 {
-    if (m->sync.halted && host_monotonic_ns() >= sync_wake_host_ns(m)) {
-        skip_to(m, target_ns(m));
+    input_at_sync(m);
+    if (m->sync.halted && !has_attention(m)) {
+        wait_on(m);
     }
-    if (m->sync.input_ready) {
-        if (m->sync.halted) {
+    if (m->sync.input_ready || m->input.wanted) {
+        if (m->sync.halted && m->input.mode != INPUT_REPLAYING) {
             catch_up(m);
         }
         m->sync.input_ready = false;
-        watch_call_ready(m);
+        input_let_in(m);
     }
-    if (m->sync.pending &&
-        sync_is_due(m)) { /* a callback may have paused the guest, and ended it */
+    /* A callback may have paused the guest, and ended it; at a recording's end it stays here. */
+    if (m->sync.pending && !machine_is_done(m) && sync_is_due(m)) {
         sync_end(m);
     }
 }

@@ -22,7 +22,8 @@ void watch_set(struct watch *watch, bool read, void (*writable)(void *context));
 /* The watch of that descriptor, or NULL. */
 struct watch *watch_find(const struct ringer *machine, int fd);
 
-/* --icount: input only comes at a SYNC.  Call what has become readable since the last one. */
+/* --icount: input only comes at a SYNC (input.h).  Call what has become readable since the last
+ * one. */
 void watch_call_ready(struct ringer *machine);
 
 #endif
