@@ -15,7 +15,7 @@
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
 static parse_fn parse_memory, parse_cpus, parse_protocol, parse_console, parse_serial2,
-    parse_display, parse_debug_console, parse_gdb, parse_stats;
+    parse_display, parse_debug_console, parse_gdb, parse_record, parse_replay, parse_stats;
 
 struct row {
     char letter;          /* 0: none */
@@ -60,6 +60,8 @@ static const struct row rows[] = {
      "exits exceptions interrupts io", NULL, MEMBER(trace)},
     {0, "stats", "[=FILE]", "figures at the end, as JSON", "file", parse_stats, 0},
     {0, "icount", NULL, "time from the instruction count: repeatable", "", NULL, MEMBER(icount)},
+    {0, "record", "FILE", "keep the run's inputs; implies --icount", "file", parse_record, 0},
+    {0, "replay", "FILE", "the same run again, from --record's FILE", "file", parse_replay, 0},
     {0, "no-reboot", NULL, "a guest's reset ends the machine, status 0", "", NULL,
      MEMBER(no_reboot)},
     {0, "version", NULL, "print the version", "", NULL, MEMBER(version)},
@@ -198,6 +200,25 @@ static bool parse_stats(struct options *options, const char *value, char *error,
     return true;
 }
 
+/* Both are of virtual time only. */
+static bool parse_record(struct options *options, const char *value, char *error, size_t error_size)
+{
+    (void)error;
+    (void)error_size;
+    options->icount = true;
+    options->record = value;
+    return true;
+}
+
+static bool parse_replay(struct options *options, const char *value, char *error, size_t error_size)
+{
+    (void)error;
+    (void)error_size;
+    options->icount = true;
+    options->replay = value;
+    return true;
+}
+
 static bool set(struct options *options, const struct row *row, const char *value, char *error,
                 size_t error_size)
 {
@@ -254,6 +275,10 @@ static bool check(const struct options *options, char *error, size_t error_size)
 {
     if (options->initrd && !options->kernel) {
         snprintf(error, error_size, "an initrd needs a kernel: add -k FILE");
+        return false;
+    }
+    if (options->record && options->replay) {
+        snprintf(error, error_size, "a run is either recorded or replayed: --record or --replay");
         return false;
     }
     bool stdio = !strcmp(options->console, "stdio"), stdio2 = !strcmp(options->serial2, "stdio");

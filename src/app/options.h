@@ -28,6 +28,7 @@ struct options {
     const char *stats_path; /* NULL: standard error */
     bool unprotected;
     bool icount;
+    const char *record, *replay;
     bool no_reboot;
     bool help, version;
 };

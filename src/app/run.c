@@ -28,6 +28,7 @@ struct run {
     FILE *error_file;       /* standard error while the guest has the terminal; NULL: stderr */
     struct gdb_server *gdb; /* NULL: none */
     struct ringer *machine;
+    unsigned resets; /* of the machine so far */
 };
 
 static void complain(const char *text)
@@ -118,6 +119,9 @@ static void configure(struct run *run, struct ringer_config *config)
     config->engine = o->engine;
     config->unprotected = o->unprotected;
     config->icount = o->icount;
+    config->record_path = o->record;
+    config->replay_path = o->replay;
+    config->resets = run->resets;
     config->debug_exit = o->debug_exit;
     config->debug_console = o->debug_console;
     config->testdev = o->testdev;
@@ -239,6 +243,8 @@ static int finish(struct run *run, const struct ringer_exit *end)
         fprintf(stderr, "ringer: the recording ends here\n");
         return status_of_output(run);
     case RINGER_EXIT_DIVERGED:
+        complain(ringer_error(run->machine));
+        return STATUS_DIFFERENT;
     case RINGER_EXIT_FAILURE:
         break;
     }
@@ -277,11 +283,16 @@ static int run_machine(struct run *run, bool *again)
     running = run->machine;
     if (wants_end(run)) { /* the signal came before it could reach this machine */
         end.reason = RINGER_EXIT_STOPPED;
-    } else if (ringer_run(run->machine, &end) < 0) {
-        end.reason = RINGER_EXIT_FAILURE;
+    } else {
+        int result = ringer_run(run->machine, &end);
+        if (result == -EINVAL) { /* a recording of another machine */
+            complain(ringer_error(run->machine));
+            return STATUS_USER;
+        }
     }
     if (end.reason == RINGER_EXIT_RESET && !run->options.no_reboot && !wants_end(run)) {
         *again = true;
+        run->resets++;
         return STATUS_OK;
     }
     int status = finish(run, &end);

@@ -6,6 +6,7 @@
 enum {
     STATUS_OK = 0,
     STATUS_USER = 1,           /* the user's mistake */
+    STATUS_DIFFERENT = 123,    /* a replay went another way than its recording */
     STATUS_TRIPLE_FAULT = 124, /* the guest's */
     STATUS_FAILURE = 125,      /* Ringer's own */
 };

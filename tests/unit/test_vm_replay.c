@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -327,6 +329,37 @@ static void test_a_file_without_an_end_replays_as_far_as_it_goes(void **state)
     finish(&second);
 }
 
+static void *kill_later(void *context)
+{
+    (void)context;
+    usleep(200000);
+    kill(getpid(), SIGKILL);
+    return NULL;
+}
+
+static void test_a_recorder_that_was_killed(void **state)
+{
+    struct run second = {0};
+    int status;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0) {
+        struct run first = {0};
+        pthread_t thread;
+        pthread_create(&thread, NULL, kill_later, NULL);
+        record_run(&first, "ab");
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    start(&second, false, echo, sizeof(echo));
+    assert_int_equal(ringer_run(second.m, &second.end), 0);
+    assert_string_equal(ringer_error(second.m), "");
+    assert_int_equal(second.end.reason, RINGER_EXIT_REPLAYED);
+    finish(&second);
+}
+
 static bool change_a_byte(struct record_head *head, u8 *payload)
 {
     if (head->kind == RECORD_INPUT && *payload == 'd') {
@@ -457,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_a_recording_that_stops_at_an_instruction),
         cmocka_unit_test(test_nothing_changes_a_guest_from_outside),
         cmocka_unit_test(test_a_file_without_an_end_replays_as_far_as_it_goes),
+        cmocka_unit_test(test_a_recorder_that_was_killed),
         cmocka_unit_test(test_a_changed_recording_diverges),
         cmocka_unit_test(test_a_recording_of_another_machine),
         cmocka_unit_test(test_mistakes),
