@@ -21,9 +21,9 @@ struct row {
     char letter;          /* 0: none */
     const char *name;     /* without its dashes */
     const char *argument; /* as --help shows it; NULL: none; "[=...]": optional */
-    const char *help;
-    const char *words; /* what the argument may be, for completion; "file" for any file */
-    parse_fn *parse;   /* NULL: the member at offset is set, a string or a bool */
+    const char *help;     /* NULL: for few; the manual page has it */
+    const char *words;    /* what the argument may be, for completion; "file" for any file */
+    parse_fn *parse;      /* NULL: the member at offset is set, a string or a bool */
     size_t offset;
 };
 
@@ -40,8 +40,7 @@ static const struct row rows[] = {
     {'c', "cpus", "N", "number of vCPUs: 1", "1 2 4", parse_cpus, 0},
     {'e', "engine", "NAME", "auto, interp or hybrid (programs run natively)", "auto interp hybrid",
      NULL, MEMBER(engine)},
-    {0, "unprotected", NULL, "hybrid without protection keys: programs are trusted", "", NULL,
-     MEMBER(unprotected)},
+    {0, "unprotected", NULL, NULL, "", NULL, MEMBER(unprotected)},
     {0, "protocol", "NAME", "auto, linux, vmlinux (quick), pvh, multiboot, elf",
      "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
     {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
@@ -53,15 +52,16 @@ static const struct row rows[] = {
      MEMBER(debug_exit)},
     {0, "debug-console", "[=FILE]", "port 0xe9, to FILE or standard error", "file",
      parse_debug_console, 0},
-    {0, "testdev", NULL, "QEMU's pc-testdev, for test kernels", "", NULL, MEMBER(testdev)},
+    {0, "testdev", NULL, NULL, "", NULL, MEMBER(testdev)},
     {0, "gdb", "WHERE[,wait]", "let gdb in: unix:PATH or tcp:127.0.0.1:PORT",
      "unix: tcp:127.0.0.1:", parse_gdb, 0},
     {0, "trace", "LIST", "exits,exceptions,interrupts,io to standard error",
      "exits exceptions interrupts io", NULL, MEMBER(trace)},
     {0, "stats", "[=FILE]", "figures at the end, as JSON", "file", parse_stats, 0},
     {0, "icount", NULL, "time from the instruction count: repeatable", "", NULL, MEMBER(icount)},
-    {0, "record", "FILE", "keep the run's inputs; implies --icount", "file", parse_record, 0},
-    {0, "replay", "FILE", "the same run again, from --record's FILE", "file", parse_replay, 0},
+    {0, "record", "FILE", "keep the run's inputs; --replay FILE gives it again", "file",
+     parse_record, 0},
+    {0, "replay", "FILE", NULL, "file", parse_replay, 0},
     {0, "no-reboot", NULL, "a guest's reset ends the machine, status 0", "", NULL,
      MEMBER(no_reboot)},
     {0, "version", NULL, "print the version", "", NULL, MEMBER(version)},
@@ -346,12 +346,16 @@ void options_print_help(FILE *file)
     for (size_t i = 0; i < ROWS; i++) {
         const struct row *row = &rows[i];
         char names[40];
+        if (!row->help) {
+            continue;
+        }
         snprintf(names, sizeof(names), "%c%c%s --%s%s%s", row->letter ? '-' : ' ',
                  row->letter ? row->letter : ' ', row->letter ? "," : " ", row->name,
                  row->argument && !is_optional(row) ? " " : "", row->argument ? row->argument : "");
         fprintf(file, "  %-27s %s\n", names, row->help);
     }
-    fprintf(file, "\nOn a terminal: Ctrl-A x quits, Ctrl-A c opens the monitor, Ctrl-A h tells.\n");
+    fprintf(file,
+            "\nOn a terminal Ctrl-A x quits, Ctrl-A h tells more.  More options: man ringer.\n");
 }
 
 void options_print_words(FILE *file)

@@ -28,6 +28,18 @@ static void ask_serial(struct ringer *m, unsigned port)
     serial_ask(m->serials[port]);
 }
 
+static size_t offer_keyboard(struct ringer *m, unsigned unit, const u8 *bytes, size_t size)
+{
+    (void)unit;
+    return keyboard_take(m->keyboard, bytes, size);
+}
+
+static void ask_keyboard(struct ringer *m, unsigned unit)
+{
+    (void)unit;
+    keyboard_ask(m->keyboard);
+}
+
 static const struct {
     size_t (*offer)(struct ringer *m, unsigned unit, const u8 *bytes, size_t size);
     void (*ask)(struct ringer *m, unsigned unit); /* have the back end offer what it has */
@@ -35,6 +47,7 @@ static const struct {
 } sources[INPUT_SOURCES] = {
     [INPUT_COM1] = {offer_serial, ask_serial, 0},
     [INPUT_COM2] = {offer_serial, ask_serial, 1},
+    [INPUT_KEYBOARD] = {offer_keyboard, ask_keyboard, 0},
 };
 
 static size_t offer(struct ringer *m, enum input_source source, const void *bytes, size_t size)
@@ -283,7 +296,7 @@ static const struct {
     offsetof(struct recording_start, member), sizeof((struct recording_start){0}.member)
     {FIELD(memory_bytes), "with another size of memory"},
     {FIELD(cpus), "with another number of CPUs"},
-    {FIELD(flags), "with others of the options --debug-exit and --debug-console"},
+    {FIELD(devices), "with other devices"},
     {FIELD(cpu_model), "on a host CPU with other features"},
     {FIELD(kernel), "with another kernel"},
     {FIELD(initrd), "with another initrd"},
@@ -343,6 +356,17 @@ static u64 cpu_model(struct ringer *m)
     return digest;
 }
 
+static u64 devices_digest(const struct ringer *m)
+{
+    const struct ringer_config *c = &m->config;
+    u64 digest = (u64)c->debug_exit << 0 | (u64)c->debug_console << 1 | (u64)c->testdev << 2;
+
+    for (unsigned i = 0; i < c->device_count; i++) {
+        digest = digest_word(digest, c->devices[i].kind);
+    }
+    return digest;
+}
+
 int input_describe(struct ringer *m, const void *kernel, size_t kernel_bytes, const void *initrd,
                    size_t initrd_bytes, const char *command_line)
 {
@@ -354,8 +378,7 @@ int input_describe(struct ringer *m, const void *kernel, size_t kernel_bytes, co
     in->start = (struct recording_start){
         .memory_bytes = m->config.memory_bytes,
         .cpus = m->config.cpus,
-        .flags = (m->config.debug_exit ? RECORDING_DEBUG_EXIT : 0u) |
-                 (m->config.debug_console ? RECORDING_DEBUG_CONSOLE : 0u),
+        .devices = devices_digest(m),
         .wall_ns = m->vm->clock.wall_ns_start,
         .cpu_model = cpu_model(m),
         .kernel = digest_bytes(0, kernel, kernel_bytes),
@@ -562,7 +585,9 @@ void input_destroy(struct ringer *m)
     struct input *in = &m->input;
 
     if (in->mode == INPUT_RECORDING) {
-        if (in->started && !m->ended && m->held) {
+        /* Where a debugger has stopped it the replay cannot stop: then it ends before. */
+        if (in->started && !m->ended && m->held &&
+            atomic_load(&m->vm->controls[0].state) != VCPU_STOPPED) {
             record_end(m);
         }
         recorder_close(&in->recorder);

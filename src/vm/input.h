@@ -23,7 +23,12 @@
 
 struct ringer;
 
-enum input_source { INPUT_COM1, INPUT_COM2, INPUT_SOURCES }; /* numbers are in files: append */
+enum input_source {
+    INPUT_COM1,
+    INPUT_COM2,
+    INPUT_KEYBOARD,
+    INPUT_SOURCES
+}; /* numbers are in files: append */
 
 enum input_mode { INPUT_LIVE, INPUT_RECORDING, INPUT_REPLAYING };
 enum input_door { INPUT_SHUT, INPUT_AT_SYNC, INPUT_AT_READY };

@@ -1,4 +1,8 @@
-/* keyboard.c - keys by number, by name and by character, and the queue of what is typed. */
+/*
+ * keyboard.c - keys by number, by name and by character, and the queues of what is typed.
+ *
+ *      typed     -- input.h's door -->     due     -- one a millisecond -->     the i8042
+ */
 #include "vm/keyboard.h"
 
 #include <ctype.h>
@@ -15,17 +19,16 @@
 
 enum { KEY_CTRL = 0x1d, KEY_SHIFT = 0x2a, KEY_PAUSE = 0xe11d };
 
-struct event {
-    u16 key;
-    bool down;
-};
+#define EVENT_DOWN 0x10000u /* an event is a key, and whether it goes down */
 
 struct keyboard {
     struct ringer *machine;
     struct timer timer; /* the next key is due */
     bool waits;         /* for the guest to read the last one */
     unsigned head, count;
-    struct event events[EVENTS_MAX];
+    u32 due[EVENTS_MAX]; /* a ring */
+    unsigned typed_count;
+    u32 typed[EVENTS_MAX];
 };
 
 /* ------------------------------------------------------------------ keys */
@@ -125,8 +128,8 @@ static void feed(struct keyboard *k)
     struct ringer *m = k->machine;
 
     if (k->count) {
-        const struct event *e = &k->events[k->head];
-        k->waits = !i8042_key(m->pc.devices[PC_I8042], e->key, e->down);
+        u32 event = k->due[k->head];
+        k->waits = !i8042_key(m->pc.devices[PC_I8042], (u16)event, event & EVENT_DOWN);
         if (!k->waits) {
             k->head = (k->head + 1) % EVENTS_MAX;
             k->count--;
@@ -151,17 +154,36 @@ void keyboard_ready(void *context)
     }
 }
 
+size_t keyboard_take(struct keyboard *k, const u8 *bytes, size_t size)
+{
+    size_t done = 0;
+
+    for (; size - done >= sizeof(k->due[0]) && k->count < EVENTS_MAX; done += sizeof(k->due[0])) {
+        memcpy(&k->due[(k->head + k->count++) % EVENTS_MAX], bytes + done, sizeof(k->due[0]));
+        if (!k->waits && !k->timer.armed) {
+            feed(k);
+        }
+    }
+    return done;
+}
+
+void keyboard_ask(struct keyboard *k)
+{
+    size_t size = k->typed_count * sizeof(k->typed[0]);
+    size_t taken = input_offer(k->machine, INPUT_KEYBOARD, k->typed, size);
+
+    memmove(k->typed, (const u8 *)k->typed + taken, size - taken);
+    k->typed_count -= (unsigned)(taken / sizeof(k->typed[0]));
+}
+
 static bool has_room(const struct keyboard *k, unsigned events)
 {
-    return EVENTS_MAX - k->count >= events;
+    return EVENTS_MAX - k->count - k->typed_count >= events;
 }
 
 static void put(struct keyboard *k, u16 key, bool down)
 {
-    k->events[(k->head + k->count++) % EVENTS_MAX] = (struct event){key, down};
-    if (!k->waits && !k->timer.armed) {
-        feed(k);
-    }
+    k->typed[k->typed_count++] = key | (down ? EVENT_DOWN : 0);
 }
 
 struct keyboard *keyboard_create(struct ringer *m)
@@ -199,6 +221,7 @@ int ringer_keyboard_key(struct ringer *m, unsigned key, bool down)
         return fail_full(m);
     }
     put(m->keyboard, (u16)key, down);
+    keyboard_ask(m->keyboard);
     return 0;
 }
 
@@ -226,6 +249,7 @@ int ringer_keyboard_press(struct ringer *m, const char *keys)
     while (count-- > 0) {
         put(m->keyboard, chord[count], false);
     }
+    keyboard_ask(m->keyboard);
     return 0;
 }
 
@@ -247,5 +271,6 @@ size_t ringer_keyboard_type(struct ringer *m, const char *text, size_t size)
             put(m->keyboard, modifier, false);
         }
     }
+    keyboard_ask(m->keyboard);
     return done;
 }

@@ -11,11 +11,17 @@
 
 #include <ringer/ringer.h>
 
+#include "base/types.h"
+
 struct keyboard;
 
 /* NULL without memory. */
 struct keyboard *keyboard_create(struct ringer *machine);
 void keyboard_destroy(struct keyboard *keyboard);
+
+/* For input.c: take keys that are due from now on, and offer those that have been typed. */
+size_t keyboard_take(struct keyboard *keyboard, const u8 *bytes, size_t size);
+void keyboard_ask(struct keyboard *keyboard);
 
 /* For the i8042: the guest has read what it was given.  The context is the struct ringer. */
 void keyboard_ready(void *context);

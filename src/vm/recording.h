@@ -56,15 +56,14 @@ _Static_assert(sizeof(struct record_head) == 40, "as in the file");
 
 struct recording_start {
     u64 memory_bytes;
-    u32 cpus, flags;       /* RECORDING_DEBUG_* */
+    u64 cpus;
+    u64 devices;           /* digest of what there is besides the PC's own */
     u64 wall_ns;           /* the wall clock at power-on */
     u64 cpu_model;         /* digest of what CPUID and XGETBV say to the guest of the host's CPU */
     u64 kernel, initrd;    /* digests; 0 for none */
     u64 registers, memory; /* digests of the state at the first instruction */
     u8 version[16];        /* of the Ringer that recorded it */
 };
-
-enum { RECORDING_DEBUG_EXIT = 1 << 0, RECORDING_DEBUG_CONSOLE = 1 << 1 };
 
 struct recording_mark {
     u64 instructions, registers; /* count, and digest of the vCPU's state */
