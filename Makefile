@@ -2,6 +2,7 @@
 #
 #   RUN_ARGS='-m 1G'        more options for `make run`
 #   FUZZ=decode SECONDS=60  which fuzzer, how long, for `make fuzz`
+#   SECONDS=600 SEED=7      how long, and with which cases, for `make diff`
 #   LAB_ARGS='--seed 5'     options for `make lab`
 #   CC=clang                another compiler, in a fresh build directory
 
@@ -12,9 +13,10 @@ SECONDS    = 30
 RUN_ARGS   =
 APPEND     = console=ttyS0
 LAB_ARGS   =
+SEED       = $$(date +%s)
 
 .DEFAULT_GOAL := all
-.PHONY: all run check bench fuzz lab format clean guest install help configure
+.PHONY: all run check bench diff fuzz lab format clean guest install help configure
 
 all: configure
 	@ninja -C $(BUILD)
@@ -24,6 +26,7 @@ help:
 	@echo 'make run       boot Debian Linux in Ringer (RUN_ARGS adds options)'
 	@echo 'make check     all tests'
 	@echo 'make bench     speed and memory, as figures'
+	@echo 'make diff      the interpreter against the host CPU, at random (SECONDS=30 SEED=7)'
 	@echo 'make fuzz      fuzz (FUZZ=decode: only that; SECONDS=30)'
 	@echo "make lab       Popek and Goldberg's theorems, shown (LAB_ARGS='--seed 5')"
 	@echo 'make format    lay out the C sources with clang-format'
@@ -47,6 +50,14 @@ check: guest
 
 bench: all guest
 	@bench/run.sh $(BUILD)
+
+diff:
+	@tools/setup.sh build check
+	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD)
+	@meson configure $(BUILD) -Dtests=true
+	@ninja -C $(BUILD) tests/diff/diff
+	@$(BUILD)/tests/diff/diff --seconds $(SECONDS) --seed $(SEED) \
+	    --report $(BUILD)/tests/diff/report.txt
 
 fuzz:
 	@tools/setup.sh build fuzz

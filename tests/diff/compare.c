@@ -6,6 +6,7 @@
 #include "cpu/cpu.h"
 #include "state.h"
 
+#define MXCSR_MM      (1u << 17)
 #define TASK_SIZE_MAX 0x7ffffffff000ull /* Linux's: from here on no program has anything */
 
 /* What may differ in this case. */
@@ -187,16 +188,22 @@ static bool is_new_stack(const struct diff_case *c, const struct outcome *host,
            (host->after.cs == USER_CODE64 || guest->after.cs == USER_CODE64);
 }
 
-/* Did it end at its first instruction? */
+/* Did it end at its first instruction?  (One that leads to itself may do so in another segment.) */
 static bool stays(const struct diff_case *c, const struct outcome *o)
 {
-    return o->after.rip == c->before.rip && o->vector != VECTOR_BP;
+    return segment_of_ldt(o->after.cs) + o->after.rip == case_start(c) && o->vector != VECTOR_BP;
 }
 
 static bool is_memory_fault(const struct diff_case *c, const struct outcome *o)
 {
     return stays(c, o) && (o->vector == VECTOR_PF || o->vector == VECTOR_SS ||
                            o->vector == VECTOR_GP || o->vector == VECTOR_AC);
+}
+
+/* Has the host loaded MXCSR's bit 17, which only AMD's have? */
+static bool has_misaligned_mode(const struct outcome *host)
+{
+    return host->fpu.mxcsr & MXCSR_MM;
 }
 
 /* Do the rules say that this case cannot be compared? */
@@ -207,7 +214,8 @@ static bool is_open(const struct diff_case *c, const struct tolerance *t,
     bool memory = is_memory_fault(c, host) || is_memory_fault(c, guest);
 
     return t->open & OPEN_CASE || (t->open & OPEN_EXCEPTION && both_stay) ||
-           (t->open & OPEN_FAULT && memory) || is_new_stack(c, host, guest);
+           (t->open & OPEN_FAULT && memory) || is_new_stack(c, host, guest) ||
+           has_misaligned_mode(host);
 }
 
 const char *compare_outcomes(struct comparison *k, const struct diff_case *c,

@@ -206,7 +206,10 @@ static int run(struct session *s, const struct options *o)
         status |= try_file(s, o->regressions);
     }
     session_run(s, o->cases, o->seconds);
-    report_summary(&s->report, &s->generator.encodings, stdout);
+    report_totals(&s->report, stdout);
+    if (!o->only) {
+        report_rows_without(&s->report, &s->generator.encodings, stdout);
+    }
     if (o->report) {
         status |= write_report(s, o->report);
     }

@@ -114,6 +114,12 @@ static bool aligned_on_stack(const struct insn *insn, const struct diff_case *c)
            memory_of(insn) && insn->mem.segment == SEG_SS;
 }
 
+static bool partly_initial(const struct insn *insn, const struct diff_case *c)
+{
+    (void)insn;
+    return c->fpu.xstate_bv != FPU_COMPONENTS;
+}
+
 /* ------------------------------------------------------------------ the list */
 
 #define KERNEL     "enters the host's kernel"
@@ -125,6 +131,7 @@ static bool aligned_on_stack(const struct insn *insn, const struct diff_case *c)
 #define AMD_LFS    "AMD checks offset and selector one after the other"
 #define HOST_VALUE "the value is the host's own"
 #define SHA_ALIGN  "AMD's SHA instructions do not ask for alignment"
+#define IN_USE     "which components count as in use is the processor's"
 #define IMAGE      "in which order it touches so much memory is the processor's"
 #define MASK_MOVE  "whether what is masked out can fault is the processor's"
 #define MXCSR_MM   "AMD's MXCSR_MASK has bit 17, misaligned exception mode"
@@ -162,6 +169,7 @@ const struct difference differences[] = {
     {INSN_MASKMOVDQU, ANY, OPEN_FAULT, 0, NULL, MASK_MOVE},
     {INSN_VMASKMOVDQU, ANY, OPEN_FAULT, 0, NULL, MASK_MOVE},
     {INSN_FXSAVE, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
+    {INSN_FXSAVE, INTEL, OPEN_FAULT, 0, NULL, "it may leave the image's last bytes alone"},
     {INSN_FXRSTOR, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
     {INSN_FNSTENV, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
     {INSN_FLDENV, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
@@ -171,6 +179,10 @@ const struct difference differences[] = {
     {INSN_XSAVEC, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
     {INSN_XSAVEOPT, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
     {INSN_XRSTOR, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
+    {INSN_XSAVE, INTEL, OPEN_MEMORY, 0, partly_initial, IN_USE},
+    {INSN_XSAVEC, INTEL, OPEN_MEMORY, 0, partly_initial, IN_USE},
+    {INSN_XSAVEOPT, INTEL, OPEN_MEMORY, 0, partly_initial, IN_USE},
+    {INSN_CVTPI2PS, INTEL, OPEN_EXCEPTION, 0, in_memory, "#MF may come first, or not at all"},
     {INSN_FXSAVE, AMD, OPEN_WORDS, MXCSR_BIT, NULL, MXCSR_MM},
     {INSN_XSAVE, AMD, OPEN_WORDS, MXCSR_BIT, NULL, MXCSR_MM},
     {INSN_XSAVEC, AMD, OPEN_WORDS, MXCSR_BIT, NULL, MXCSR_MM},

@@ -1,6 +1,7 @@
 /* native.c - the process of the native side, seen from outside: see native.h. */
 #include "native.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 #define HWCAP2_FSGSBASE 2
-#define PATIENCE_MS     20000
+#define PATIENCE_MS     20000         /* for a batch, on a busy machine */
 #define STACK_GROWTH    (64ull << 20) /* below the stack, an access may make it grow */
 
 struct native {
@@ -92,6 +93,17 @@ static char start(struct native *n)
     return said;
 }
 
+/* The cases' vector state has AVX's in it. */
+static bool has_avx(void)
+{
+    u32 eax, ebx, ecx = 0, edx, low = 0, high;
+
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && ecx & bit_OSXSAVE) {
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    }
+    return (low & FPU_COMPONENTS) == FPU_COMPONENTS;
+}
+
 struct native *native_new(const char **reason, bool *ldt)
 {
     struct native *n = calloc(1, sizeof(*n));
@@ -101,6 +113,8 @@ struct native *native_new(const char **reason, bool *ldt)
         mmap(NULL, sizeof(*n->batch), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
         *reason = "this kernel does not let programs use WRFSBASE (Linux has since 5.9)";
+    } else if (!has_avx()) {
+        *reason = "this host does not have AVX";
     } else if (n->batch == MAP_FAILED) {
         *reason = "no memory to share with the native process";
     } else {

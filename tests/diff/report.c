@@ -75,7 +75,7 @@ static void write_row(const struct report *r, const struct encodings *e, unsigne
             row->in_sequences, row->undefined, row->open);
 }
 
-static void write_totals(const struct report *r, FILE *file)
+void report_totals(const struct report *r, FILE *file)
 {
     fprintf(file,
             "%lu cases compared with the host: %lu single instructions, %lu sequences of %lu "
@@ -104,7 +104,7 @@ void report_write(const struct report *r, const struct encodings *e, enum vendor
 {
     fprintf(file, "Native against interpreted, seed %#lx, on a host of %s's kind.\n\n", seed,
             vendor == VENDOR_AMD ? "AMD" : "Intel");
-    write_totals(r, file);
+    report_totals(r, file);
     fprintf(file,
             "\nCases of each row of src/isa/x86.def: in 64-, 32- and 16-bit code; of them "
             "with an exception;\nsequences with it; undefined forms of it; not compared.\n\n"
@@ -122,11 +122,10 @@ void report_write(const struct report *r, const struct encodings *e, enum vendor
     }
 }
 
-void report_summary(const struct report *r, const struct encodings *e, FILE *file)
+void report_rows_without(const struct report *r, const struct encodings *e, FILE *file)
 {
     unsigned none = 0;
 
-    write_totals(r, file);
     for (unsigned i = 0; i < INSN_ROWS; i++) {
         none += !cases(&r->row[i]);
     }

@@ -36,8 +36,9 @@ void report_count(struct report *r, const struct diff_case *c, bool at_start);
 void report_write(const struct report *r, const struct encodings *e, enum vendor vendor, u64 seed,
                   FILE *file);
 
-/* Some lines for the terminal, and the rows that had no case. */
-void report_summary(const struct report *r, const struct encodings *e, FILE *file);
+/* Some lines for the terminal: the totals; the rows that had no case. */
+void report_totals(const struct report *r, FILE *file);
+void report_rows_without(const struct report *r, const struct encodings *e, FILE *file);
 
 /* Rows that should have had a case, and had none. */
 unsigned report_missing(const struct report *r);

@@ -37,7 +37,8 @@ static bool is_fit(const struct draft *d)
 
     return d->decoded == INSN_OK && row->classes == CLASS_INNOCUOUS &&
            !(row->attributes & (ATTR_BRANCH | ATTR_CPL0)) && !writes_pointer(insn) &&
-           d->g->usable(d->g->context, insn->row);
+           d->g->usable(d->g->context, insn->row) &&
+           !(d->g->aligned_locks && (insn->lock || insn->id == INSN_XCHG));
 }
 
 /* Is its memory operand where the pointers are? */

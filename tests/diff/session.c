@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cpu/cpu.h"
 #include "feature.h"
@@ -316,11 +317,23 @@ static void compare_batch(struct session *s, const struct half *half,
     }
 }
 
+/* A line of progress on a terminal, now and then. */
+static void progress(const struct session *s, time_t *last)
+{
+    time_t now = time(NULL);
+
+    if (now - *last >= 5 && isatty(STDERR_FILENO)) {
+        fprintf(stderr, "\r%.1f million cases, %lu differ ", (double)s->report.compared / 1e6,
+                s->report.different);
+        *last = now;
+    }
+}
+
 void session_run(struct session *s, u64 cases, unsigned seconds)
 {
     struct outcome *outcomes = case_alloc(NATIVE_BATCH * sizeof(*outcomes));
     bool lost[NATIVE_BATCH];
-    time_t start = time(NULL);
+    time_t start = time(NULL), last = start;
     unsigned current = 0;
     u64 number = 0;
 
@@ -332,6 +345,7 @@ void session_run(struct session *s, u64 cases, unsigned seconds)
         finish(s, outcomes, lost, s->half[current].count);
         compare_batch(s, &s->half[current], outcomes, lost);
         current = !current;
+        progress(s, &last);
     }
     free(outcomes);
 }

@@ -388,46 +388,6 @@ static void gather_restarts(void **state)
     assert_int_equal(machine_fpu(m)->xmm[0][12], 0x77); /* not enabled: left alone */
 }
 
-/* All gathers against the host's. */
-static void gathers_native(void **state)
-{
-    struct machine *m = *state;
-    struct native *n = aligned_alloc(64, sizeof(*n));
-    u8 *memory = mmap((void *)AREA, PAGE_SIZE, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    assert_ptr_equal(memory, (void *)AREA);
-    for (unsigned i = 0; i < PAGE_SIZE; i++) {
-        memory[i] = (u8)(i * 37 >> 3 ^ i);
-    }
-    memcpy(ram(m, AREA), memory, PAGE_SIZE);
-    for (unsigned form = 0; form < 16; form++) { /* W, L, opcode 90 to 93 */
-        struct fpu_area *fpu = machine_fpu(m);
-        const u8 bytes[] = {
-            0xc4, 0xe2, (u8)(0x69 | (form & 8) << 4 | (form & 4)), (u8)(0x90 | (form & 3)), 0x44,
-            0x4b, 0x04};
-        u64 index[4] = {3, 100, 7, 200}, mask[4] = {~0ull, 0x80000000, ~0ull >> 1, ~0ull};
-        memset(n, 0, sizeof(*n));
-        fpu->xstate_bv = FPU_COMPONENTS;
-        for (unsigned reg = 0; reg < 3; reg++) {
-            memset(fpu->xmm[reg], 0x11, 16);
-            memset(fpu->ymm_high[reg], 0x22, 16);
-        }
-        memcpy(fpu->xmm[1], index, 16);
-        memcpy(fpu->ymm_high[1], index + 2, 16);
-        memcpy(fpu->xmm[2], mask, 16);
-        memcpy(fpu->ymm_high[2], mask + 2, 16);
-        n->fpu = *fpu;
-        n->gpr[RBX] = AREA;
-        n->flags = 2;
-        assert_int_equal(native_run(n, bytes, sizeof(bytes)), 0);
-        assert_true(machine_run(m, bytes, sizeof(bytes)));
-        assert_memory_equal(fpu->xmm, n->fpu.xmm, sizeof(fpu->xmm));
-        assert_memory_equal(fpu->ymm_high, n->fpu.ymm_high, sizeof(fpu->ymm_high));
-    }
-    munmap(memory, PAGE_SIZE);
-    free(n);
-}
-
 /* ------------------------------------------------------------------ other modes */
 
 /* Outside 64-bit mode W does not widen general registers, and 8 more vector registers stay as they
@@ -501,12 +461,23 @@ static void power_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(availability),      TEST(operand_faults),     TEST(store_across_pages),
-        TEST(simd_exception),    TEST(x87_exception),      TEST(fnstenv_formats),
-        TEST(fnsave_and_frstor), TEST(fxsave_and_fxrstor), TEST(xsave_and_xrstor),
-        TEST(xsavec_compacts),   TEST(ldmxcsr_and_xgetbv), TEST(maskmovdqu_bytes),
-        TEST(gather_restarts),   TEST(gathers_native),     TEST(protected_mode),
-        TEST(resident),          TEST(power_on),           TEST(vmaskmov_faults_only_where_enabled),
+        TEST(availability),
+        TEST(operand_faults),
+        TEST(store_across_pages),
+        TEST(simd_exception),
+        TEST(x87_exception),
+        TEST(fnstenv_formats),
+        TEST(fnsave_and_frstor),
+        TEST(fxsave_and_fxrstor),
+        TEST(xsave_and_xrstor),
+        TEST(xsavec_compacts),
+        TEST(ldmxcsr_and_xgetbv),
+        TEST(maskmovdqu_bytes),
+        TEST(gather_restarts),
+        TEST(protected_mode),
+        TEST(resident),
+        TEST(power_on),
+        TEST(vmaskmov_faults_only_where_enabled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * vector_fixture.h - one instruction at a time: by the interpreter's handlers, and natively.
+ * vector_fixture.h - one instruction at a time, by the interpreter's handlers.
  *
  * The guest's RAM is at gpa 0 and its addresses are physical ones (paging is off, the code mode is
  * nevertheless 64-bit: the handlers do not mind).
@@ -36,28 +36,13 @@ struct machine {
     struct op op[2];
 };
 
-struct native { /* registers before and after, as the generated code below knows them */
-    u64 gpr[16];
-    u64 flags;
-    u64 saved_rsp;
-    u8 pad[48];
-    struct fpu_area fpu __attribute__((aligned(64)));
-    u8 more[3072];
-};
-
 static struct machine *current; /* for the signal handler */
-static sigjmp_buf native_fault;
-static volatile sig_atomic_t in_native;
-static u8 *native_code;
 
 static inline void on_signal(int number, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
     u64 fixup = thunk_fixup(&current->cpu->exec->thunks, (u64)uc->uc_mcontext.gregs[REG_RIP]);
     (void)info;
-    if (in_native) {
-        siglongjmp(native_fault, number);
-    }
     if ((number == SIGFPE || number == SIGILL) && fixup) {
         uc->uc_mcontext.gregs[REG_RIP] = (greg_t)fixup;
         return;
@@ -117,10 +102,6 @@ static inline struct machine *machine_new(void)
     m->cpu->exec = mmap(NULL, sizeof(struct exec), PROT_READ | PROT_WRITE | PROT_EXEC,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_ptr_not_equal(m->cpu->exec, MAP_FAILED);
-    if (!native_code) {
-        native_code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    }
     thunk_cache_init(&m->cpu->exec->thunks);
     m->cpu->inbox = &m->inbox;
     m->cpu->clock = &m->clock;
@@ -215,64 +196,6 @@ static inline bool machine_run(struct machine *m, const void *bytes, size_t size
 static inline struct fpu_area *machine_fpu(struct machine *m)
 {
     return (struct fpu_area *)m->cpu->fpu.state;
-}
-
-/* ------------------------------------------------------------------ native execution */
-
-static inline u8 *emit(u8 *at, const void *bytes, size_t size)
-{
-    memcpy(at, bytes, size);
-    return at + size;
-}
-
-#define EMIT(...) at = emit(at, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
-
-/* A function(state) that loads all of *state but rSP, executes the instruction, and stores it all.
- */
-static inline void native_generate(struct native *state, const void *bytes, size_t size)
-{
-    u8 *at = native_code;
-    u64 rax_slot = (u64)(uintptr_t)state;
-    EMIT(0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); /* push rbx ... r15 */
-    EMIT(0x48, 0x89, 0xa7, 136, 0, 0, 0);                             /* mov saved_rsp, rsp */
-    EMIT(0xb8, 7, 0, 0, 0, 0x31, 0xd2, 0x48, 0x0f, 0xae, 0xaf, 192, 0, 0, 0); /* xrstor64 */
-    EMIT(0xff, 0xb7, 128, 0, 0, 0, 0x9d);                                     /* push flags; popf */
-    for (unsigned i = 0; i < 16; i++) {
-        if (i != RSP && i != RDI) { /* mov reg, [rdi + 8 * i] */
-            EMIT(0x48 | i >> 3 << 2, 0x8b, 0x47 | (i & 7) << 3, 8 * i);
-        }
-    }
-    EMIT(0x48, 0x8b, 0x7f, 8 * RDI);
-    at = emit(at, bytes, size);
-    EMIT(0x48, 0xa3); /* movabs [state], rax */
-    at = emit(at, &rax_slot, 8);
-    EMIT(0x9c, 0x48, 0xb8); /* pushf; movabs rax, state */
-    at = emit(at, &rax_slot, 8);
-    for (unsigned i = 1; i < 16; i++) {
-        if (i != RSP) { /* mov [rax + 8 * i], reg */
-            EMIT(0x48 | i >> 3 << 2, 0x89, 0x40 | (i & 7) << 3, 8 * i);
-        }
-    }
-    EMIT(0x8f, 0x80, 128, 0, 0, 0);                               /* pop flags */
-    EMIT(0x48, 0x89, 0xc7, 0xb8, 7, 0, 0, 0, 0x31, 0xd2);         /* rdi = rax; edx:eax = 7 */
-    EMIT(0x48, 0x0f, 0xae, 0xa7, 192, 0, 0, 0, 0xc5, 0xf8, 0x77); /* xsave64; vzeroupper */
-    EMIT(0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xfc, 0xc3);
-}
-
-/* Execute it.  0, or the signal that it met. */
-static inline int native_run(struct native *state, const void *bytes, size_t size)
-{
-    struct fpu_host host;
-    fpu_host_save(&host);
-    native_generate(state, bytes, size);
-    int number = sigsetjmp(native_fault, 1);
-    if (!number) {
-        in_native = 1;
-        ((void (*)(struct native *))(uintptr_t)native_code)(state);
-    }
-    in_native = 0;
-    fpu_host_restore(&host);
-    return number;
 }
 
 #endif
