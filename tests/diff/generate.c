@@ -302,10 +302,32 @@ static void aim_strings(struct draft *d)
     }
 }
 
+static bool is_state_image(const struct insn *insn)
+{
+    return insn->id == INSN_FXSAVE || insn->id == INSN_FXRSTOR || insn->id == INSN_XSAVE ||
+           insn->id == INSN_XSAVEC || insn->id == INSN_XSAVEOPT || insn->id == INSN_XRSTOR;
+}
+
+/* Where the instruction wants alignment, mostly aligned; an image of all the state mostly where it
+ * has room. */
+static u64 suitable_target(struct draft *d)
+{
+    u64 target = draft_target(d);
+
+    if (random_one_in(d->r, 4)) {
+        return target;
+    }
+    if (is_state_image(&d->insn)) {
+        target = AREA + (random_one_in(d->r, 2) ? 0x5000 : 0x9000) + random_below(d->r, 0x1c00);
+        return target & ~63ull;
+    }
+    return insn_row(&d->insn)->attributes & ATTR_ALIGN16 ? target & ~31ull : target;
+}
+
 /* Aim what memory operand there is.  Returns where. */
 static u64 aim_operand(struct draft *d)
 {
-    u64 target = draft_target(d);
+    u64 target = suitable_target(d);
 
     if (d->c->mode == INSN_MODE_64 && random_one_in(d->r, 40)) {
         target = BIT(47) - random_below(d->r, 16); /* where canonical addresses end */

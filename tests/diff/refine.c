@@ -37,6 +37,13 @@ static void poke_far(struct draft *d, u64 address, unsigned size, bool is_return
     case_poke(d->c, address + size, selector, is_return ? size : 2);
 }
 
+static u16 data_selector(struct draft *d)
+{
+    static const u16 data[] = {USER_DATA, USER_DATA, LDT_DATA16, LDT_DATA32, LDT_DOWN, LDT_SMALL};
+
+    return random_one_in(d->r, 2) ? draft_selector(d) : RANDOM_OF(d->r, data);
+}
+
 static void poke_iret(struct draft *d, u64 address, unsigned size)
 {
     u64 never = RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP;
@@ -108,11 +115,11 @@ static void compare_and_exchange(struct draft *d, u64 target, unsigned size, boo
 
 static void selector_operand(struct draft *d, u64 target)
 {
-    case_poke(d->c, target, draft_selector(d), 2);
+    case_poke(d->c, target, data_selector(d), 2);
     for (unsigned i = 0; i < d->insn.operands; i++) {
         const struct operand *op = &d->insn.op[i];
         if (op->kind == OPERAND_REG && op->class == REG_GPR && op->reg != RSP) {
-            d->c->before.gpr[op->reg] = draft_selector(d) | random_below(d->r, 2) << 20;
+            d->c->before.gpr[op->reg] = data_selector(d) | random_below(d->r, 2) << 20;
         }
     }
 }
@@ -220,15 +227,18 @@ static void refine_transfer(struct draft *d, u64 target)
                   CODE - segment_of_ldt(d->c->before.cs) + random_below(d->r, PAGE_SIZE), 8);
         break;
     case INSN_POP_SEG:
-        case_poke(d->c, stack_top(d), draft_selector(d), 2);
+        case_poke(d->c, stack_top(d), data_selector(d), 2);
         break;
-    case INSN_JMP_FAR:
-    case INSN_CALL_FAR:
     case INSN_LDS:
     case INSN_LES:
     case INSN_LSS:
     case INSN_LFS:
     case INSN_LGS:
+        case_poke(d->c, target, random_value(d->r), insn->operand_size);
+        case_poke(d->c, target + insn->operand_size, data_selector(d), 2);
+        break;
+    case INSN_JMP_FAR:
+    case INSN_CALL_FAR:
         poke_far(d, target, insn->operand_size, false);
         if (random_one_in(d->r, 2)) {
             case_poke(d->c, target + insn->operand_size, draft_selector(d), 2);

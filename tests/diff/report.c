@@ -113,7 +113,8 @@ void report_write(const struct report *r, const struct encodings *e, enum vendor
     for (unsigned i = 0; i < INSN_ROWS; i++) {
         write_row(r, e, i, file);
     }
-    fprintf(file, "\nWhat differences.c kept from being compared, and in how many cases:\n\n");
+    fprintf(file,
+            "\nWhat differences.c leaves open on this host, and for how many cases it held:\n\n");
     for (unsigned i = 0; i < difference_count; i++) {
         const struct difference *d = &differences[i];
         if (d->vendors & BIT(vendor) && !(d->open & (OPEN_RUN | OPEN_SEQUENCE))) {
