@@ -97,6 +97,16 @@ static void dividend(struct draft *d)
     }
 }
 
+/* Bounds near the index, on both sides of it. */
+static void bounds(struct draft *d, u64 target)
+{
+    unsigned size = d->insn.operand_size;
+    u64 index = d->c->before.gpr[d->insn.op[0].reg];
+
+    case_poke(d->c, target, index + random_below(d->r, 8) - 5, size);
+    case_poke(d->c, target + size, index + random_below(d->r, 8) - 2, size);
+}
+
 /* So that the comparison is true half the time. */
 static void compare_and_exchange(struct draft *d, u64 target, unsigned size, bool is_pair)
 {
@@ -195,10 +205,7 @@ static void refine_integer(struct draft *d, u64 target)
                   8);
         break;
     case INSN_BOUND:
-        case_poke(d->c, target, random_u64(d->r) & 0x7fff7fff8000ffff, 8);
-        break;
-    case INSN_RDTSC:
-    case INSN_RDTSCP:
+        bounds(d, target);
         break;
     case INSN_CPUID:
         r->gpr[RAX] = random_one_in(d->r, 2) ? random_below(d->r, 32) : r->gpr[RAX];
