@@ -55,13 +55,13 @@ void area_apply(const struct area *area, const struct diff_case *c)
 {
     unsigned start = (unsigned)(case_start(c) - AREA), size = code_fitting(c);
 
-    write_live(area, start, c->code, size);
-    memcpy(area->expected + start, c->code, size);
     for (unsigned i = 0; i < c->pokes; i++) {
         unsigned offset = (unsigned)(c->poke[i].address - AREA);
         write_live(area, offset, &c->poke[i].value, c->poke[i].size);
         memcpy(area->expected + offset, &c->poke[i].value, c->poke[i].size);
     }
+    write_live(area, start, c->code, size);
+    memcpy(area->expected + start, c->code, size);
 }
 
 static void note_change(struct outcome *o, unsigned offset, const u8 *word)

@@ -2,10 +2,12 @@
  * area.h - the memory that both sides have: the same bytes at the same addresses with the same
  * rights, and segments over it.
  *
+ *      AREA            data, a page: where the segments of 64 KiB begin
  *      AREA + 0x1000   code, two pages; after them nothing
  *      AREA + 0x5000   data, two pages, then a read-only one, then nothing
  *      AREA + 0x9000   data, two pages
- *      AREA + 0xf000   on the host only: where IRETQ finds its frame
+ *      AREA + 0xf000   data, a page: where the segments end
+ *      AREA + 0x10000  on the host only: where IRETQ finds its frame
  *
  * All else is absent.  What no case changes is the area's *contents*: INT3 in the code pages,
  * pseudo-random values elsewhere
@@ -17,21 +19,19 @@
 #include "base/types.h"
 
 #define AREA       0x10000000u
-#define AREA_SIZE  0x10000u
+#define AREA_SIZE  0x11000u
 #define AREA_PAGES (AREA_SIZE / PAGE_SIZE)
 #define CODE       (AREA + 0x1000)
 #define CODE_SIZE  0x2000u
-#define DATA       (AREA + 0x4000)
-#define DATA_SIZE  0x8000u
-#define FRAME      (AREA + 0xf000)
+#define FRAME      (AREA + 0x10000)
 
 #define INT3 0xcc
 
 enum page_kind { PAGE_ABSENT, PAGE_CODE, PAGE_DATA, PAGE_READ_ONLY };
 
 static const u8 area_pages[AREA_PAGES] = {
-    [1] = PAGE_CODE,      [2] = PAGE_CODE, [5] = PAGE_DATA,  [6] = PAGE_DATA,
-    [7] = PAGE_READ_ONLY, [9] = PAGE_DATA, [10] = PAGE_DATA,
+    [0] = PAGE_DATA,      [1] = PAGE_CODE, [2] = PAGE_CODE,  [5] = PAGE_DATA,  [6] = PAGE_DATA,
+    [7] = PAGE_READ_ONLY, [9] = PAGE_DATA, [10] = PAGE_DATA, [15] = PAGE_DATA,
 };
 
 /* Linux's selectors, and those of the LDT: segments at AREA. */

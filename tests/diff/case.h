@@ -94,8 +94,20 @@ static inline u64 case_start(const struct diff_case *c)
     return c->before.rip + segment_of_ldt(c->before.cs);
 }
 
-/* Add a write of memory before the case starts.  Ignored outside of what can be written, or where
- * the case has no more room. */
+/* On the host IRETQ loads only SP where SS is a 16-bit segment: so ESP's upper half has to be what
+ * that of its frame's address is. */
+static inline void case_keep_stack_pointer(struct diff_case *c)
+{
+    struct registers *r = &c->before;
+    bool is_small = r->ss == LDT_DATA16 || r->ss == LDT_DOWN;
+
+    if (c->mode != INSN_MODE_64 && is_small) {
+        r->gpr[RSP] = (FRAME & 0xffff0000) | (u16)r->gpr[RSP];
+    }
+}
+
+/* Add a write of memory before the case starts; its code is written after it.  Ignored outside of
+ * what can be written, or where the case has no more room. */
 static inline void case_poke(struct diff_case *c, u64 address, u64 value, unsigned size)
 {
     if (c->pokes < CASE_POKES && area_has(address, size)) {

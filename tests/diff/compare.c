@@ -36,7 +36,7 @@ static void open_registers(struct tolerance *t, const struct insn *insn, u64 bit
 static struct tolerance tolerance(const struct comparison *k, const struct diff_case *c,
                                   bool is_exception)
 {
-    struct tolerance t = {.flags = RFLAGS_RF};
+    struct tolerance t = {.flags = c->kind == CASE_SEQUENCE ? RFLAGS_RF : 0};
     struct insn insn;
     u64 bits;
 
@@ -47,6 +47,7 @@ static struct tolerance tolerance(const struct comparison *k, const struct diff_
     if (c->kind == CASE_SINGLE && result == INSN_OK) {
         t.open = differences_of(&insn, c, k->vendor, &bits, k->used);
         t.flags |= is_exception ? 0 : insn_row(&insn)->flags_undefined;
+        t.flags |= t.open & OPEN_RF ? RFLAGS_RF : 0;
         open_registers(&t, &insn, bits);
     }
     return t;
@@ -165,7 +166,8 @@ static const char *compare_state(const struct diff_case *c, const struct toleran
     if ((host->after.rip ^ guest->after.rip) & mask) {
         return "rIP";
     }
-    if ((host->after.flags ^ guest->after.flags) & ~t->flags) {
+    u64 rf = host->vector == VECTOR_DB || host->vector == VECTOR_BP ? 0 : RFLAGS_RF;
+    if ((host->after.flags ^ guest->after.flags) & ~(t->flags | rf)) {
         return "flags";
     }
     if (!same_segments(host, guest)) {

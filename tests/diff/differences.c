@@ -41,6 +41,12 @@ static bool no_count(const struct insn *insn, const struct diff_case *c)
     return insn->rep && !(c->before.gpr[RCX] & bits_mask(insn->address_size * 8));
 }
 
+static bool is_repeated(const struct insn *insn, const struct diff_case *c)
+{
+    (void)c;
+    return insn->rep && insn_row(insn)->attributes & (ATTR_REP | ATTR_REPZ);
+}
+
 static bool operand_16(const struct insn *insn, const struct diff_case *c)
 {
     (void)c;
@@ -108,6 +114,14 @@ static bool ten_bytes(const struct insn *insn, const struct diff_case *c)
     return memory_of(insn) && memory_of(insn)->size == 10;
 }
 
+/* x87 operands of several accesses, each of which wraps by itself. */
+static bool wraps(const struct insn *insn, const struct diff_case *c)
+{
+    (void)c;
+    return insn->address_size == 2 && memory_of(insn) && insn_row(insn)->attributes & ATTR_X87 &&
+           (memory_of(insn)->size == 10 || !memory_of(insn)->size);
+}
+
 static bool aligned_on_stack(const struct insn *insn, const struct diff_case *c)
 {
     return c->mode != INSN_MODE_64 && insn_row(insn)->attributes & ATTR_ALIGN16 &&
@@ -162,6 +176,10 @@ const struct difference differences[] = {
      "#AC for operands of more than 8 bytes is the processor's"},
     {INSN_INVALID, ANY, OPEN_EXCEPTION, 0, ten_bytes,
      "10 bytes are two accesses: which faults first is the processor's"},
+    {INSN_INVALID, AMD, OPEN_RF, 0, is_repeated,
+     "AMD saves RF as 0 between the iterations of a string instruction"},
+    {INSN_INVALID, ANY, OPEN_FAULT, 0, wraps,
+     "whether so long an operand wraps with a 16-bit address is the processor's"},
     {INSN_INVALID, ANY, OPEN_EXCEPTION, 0, aligned_on_stack,
      "which of #SS and #GP comes first is the processor's"},
     {INSN_INT1, ANY, OPEN_CASE, 0, NULL, "a hypervisor may give another address"},

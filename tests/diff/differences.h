@@ -25,7 +25,8 @@ enum {
     OPEN_MEMORY = 1 << 6,      /* what it stores */
     OPEN_WORDS = 1 << 7,       /* of what it stores, bits of each 8 bytes: bits */
     OPEN_FAULT = 1 << 8,       /* if there is a fault of memory: whether there is one, and where */
-    OPEN_SEQUENCE = 1 << 9,    /* no more than what the table says, but a sequence cannot have it */
+    OPEN_RF = 1 << 9,          /* RFLAGS.RF, saved by a trap */
+    OPEN_SEQUENCE = 1 << 10,   /* no more than what the table says, but a sequence cannot have it */
 };
 
 struct difference {

@@ -11,7 +11,8 @@
 
 u64 draft_target(struct draft *d)
 {
-    static const u16 edges[] = {0x5000, 0x6000, 0x7000, 0x8000, 0x9000, 0xa000, 0xb000};
+    static const u32 edges[] = {0x5000, 0x6000, 0x7000, 0x8000,  0x9000,
+                                0xa000, 0xb000, 0xf000, 0x10000, 0x10000};
     struct random *r = d->r;
 
     switch (random_below(r, 8)) {
@@ -20,7 +21,7 @@ u64 draft_target(struct draft *d)
     case 1:
         return AREA + 0x6000 - random_below(r, 40);
     case 2:
-        return DATA + random_below(r, DATA_SIZE);
+        return AREA + random_below(r, 0x10000);
     case 3:
         return (AREA + 0x5000 + random_below(r, 0x1f00)) & ~63ull;
     case 4:
@@ -193,16 +194,6 @@ void draft_state(struct draft *d)
         for (unsigned i = 0; i < 16; i++) {
             r->gpr[i] = i < 8 ? (u32)r->gpr[i] : 0;
         }
-    }
-}
-
-void draft_keep_stack_pointer(struct draft *d)
-{
-    struct registers *r = &d->c->before;
-    bool is_small = r->ss == LDT_DATA16 || r->ss == LDT_DOWN;
-
-    if (d->c->mode != INSN_MODE_64 && is_small) {
-        r->gpr[RSP] = (FRAME & 0xffff0000) | (u16)r->gpr[RSP];
     }
 }
 
@@ -381,7 +372,7 @@ static bool finish_undefined(struct draft *d)
     if (d->decoded == INSN_UNDEFINED && case_start(c) >= CODE + PAGE_SIZE) {
         c->before.rip -= PAGE_SIZE; /* nor whether its last bytes can be fetched */
     }
-    draft_keep_stack_pointer(d);
+    case_keep_stack_pointer(d->c);
     return true;
 }
 
@@ -417,7 +408,7 @@ bool generate_single(const struct generator *g, struct random *r, unsigned row, 
     }
     refine_operands(&d, target);
     refine_vector_state(&d);
-    draft_keep_stack_pointer(&d);
+    case_keep_stack_pointer(c);
     c->row = d.insn.row;
     c->code_size = d.insn.length;
     return true;

@@ -60,8 +60,4 @@ void refine_immediate(struct draft *d);
 void refine_operands(struct draft *d, u64 target);
 void refine_vector_state(struct draft *d);
 
-/* On the host IRETQ loads only SP where SS is a 16-bit segment: so ESP's upper half becomes what it
- * leaves there. */
-void draft_keep_stack_pointer(struct draft *d);
-
 #endif

@@ -33,7 +33,7 @@ static void ldt_descriptors(struct cpu_fixture *f)
         u16 limit, attributes;
     } entries[LDT_COUNT] = {
         {0xefff, local | code},
-        {0xefff, local | data},
+        {0xffff, local | data},
         {0x8fff, local | data},
         {0x5fff, local | data | SEGMENT_TYPE_EXPAND},
         {0xbfff, local | data | db},

@@ -217,7 +217,7 @@ static bool write_ldt(void)
     /* Number, base, limit, 32-bit, contents (0 data, 1 expand-down, 2 code), read or execute only,
      * limit in pages, not present, usable, long. */
     static const struct user_desc entries[LDT_COUNT] = {
-        {0, AREA, 0xefff, 0, 2, 0, 0, 0, 0, 0},  {1, AREA, 0xefff, 0, 0, 0, 0, 0, 0, 0},
+        {0, AREA, 0xefff, 0, 2, 0, 0, 0, 0, 0},  {1, AREA, 0xffff, 0, 0, 0, 0, 0, 0, 0},
         {2, AREA, 0x8fff, 0, 0, 0, 0, 0, 0, 0},  {3, AREA, 0x5fff, 0, 1, 0, 0, 0, 0, 0},
         {4, AREA, 0xbfff, 1, 0, 0, 0, 0, 0, 0},  {5, AREA, 0xefff, 1, 0, 1, 0, 0, 0, 0},
         {6, AREA, 0xefff, 1, 2, 0, 0, 0, 0, 0},  {7, AREA, 0xefff, 1, 2, 1, 0, 0, 0, 0},

@@ -97,6 +97,17 @@ static void dividend(struct draft *d)
     }
 }
 
+/* AL where decimal adjustment changes its mind. */
+static void decimal(struct draft *d)
+{
+    static const u8 edges[] = {0x00, 0x05, 0x06, 0x07, 0x09, 0x0a, 0x0f, 0x10, 0x59,
+                               0x60, 0x90, 0x99, 0x9a, 0x9f, 0xa0, 0xf9, 0xfa, 0xff};
+
+    if (random_one_in(d->r, 2)) {
+        d->c->before.gpr[RAX] = (d->c->before.gpr[RAX] & ~0xffull) | RANDOM_OF(d->r, edges);
+    }
+}
+
 /* Bounds near the index, on both sides of it. */
 static void bounds(struct draft *d, u64 target)
 {
@@ -203,6 +214,12 @@ static void refine_integer(struct draft *d, u64 target)
     case INSN_POPF:
         case_poke(d->c, stack_top(d), random_u64(d->r) & ~(u64)(RFLAGS_TF | RFLAGS_AC | RFLAGS_VM),
                   8);
+        break;
+    case INSN_AAA:
+    case INSN_AAS:
+    case INSN_DAA:
+    case INSN_DAS:
+        decimal(d);
         break;
     case INSN_BOUND:
         bounds(d, target);

@@ -254,6 +254,7 @@ static const char *reject(struct diff_case *c)
     }
     c->before.flags |= RFLAGS_FIXED | RFLAGS_IF;
     state_normalize(&c->fpu);
+    case_keep_stack_pointer(c);
     return NULL;
 }
 

@@ -241,6 +241,6 @@ bool generate_sequence(const struct generator *g, struct random *r, enum insn_mo
     aim_pointers(&d);
     c->before.rip = CODE + random_below(r, 0x1f00 - CASE_CODE_MAX) - segment_of_ldt(c->before.cs);
     build_block(&d);
-    draft_keep_stack_pointer(&d);
+    case_keep_stack_pointer(c);
     return true;
 }
