@@ -34,15 +34,25 @@ ALWAYS_INLINE s64 far_direct(struct cpu *cpu, const struct op *op, s64 left, tra
     return far_to(cpu, op, left, f, (u16)op->disp, op->imm);
 }
 
-/* m16:16, m16:32, m16:64: two loads, each with its own alignment. */
-APART bool load_far_pointer(struct cpu *cpu, const struct op *op, u16 *selector, u64 *offset)
+/* One of the two parts of a memory operand, `at` bytes from its start: an access of its own, with
+ * its own checks. */
+static bool load_part(struct cpu *cpu, const struct op *op, unsigned at, void *value, unsigned size)
 {
+    u64 ea = effective_address(cpu, op) + at;
     gva_t gva;
 
+    if (op->ea & (EA_ADDRESS_32 | EA_ADDRESS_16)) {
+        ea &= op->ea & EA_ADDRESS_32 ? 0xffffffff : 0xffff;
+    }
+    return linear_address(cpu, op->segment, ea, size, ACCESS_READ, &gva) &&
+           load_slow(cpu, op->segment, gva, value, size);
+}
+
+/* m16:16, m16:32, m16:64. */
+APART bool load_far_pointer(struct cpu *cpu, const struct op *op, u16 *selector, u64 *offset)
+{
     *offset = 0;
-    return op_address(cpu, op, op->size + 2, ACCESS_READ, &gva) &&
-           load_slow(cpu, op->segment, gva, offset, op->size) &&
-           load_slow(cpu, op->segment, gva + op->size, selector, 2);
+    return load_part(cpu, op, 0, offset, op->size) && load_part(cpu, op, op->size, selector, 2);
 }
 
 ALWAYS_INLINE s64 far_memory(struct cpu *cpu, const struct op *op, s64 left, transfer_fn *f)
@@ -340,11 +350,8 @@ APART bool do_bound(struct cpu *cpu, const struct op *op)
 {
     u64 low = 0, high = 0;
     unsigned bits = op->size * 8;
-    gva_t gva;
 
-    if (!op_address(cpu, op, op->size * 2, ACCESS_READ, &gva) ||
-        !load_slow(cpu, op->segment, gva, &low, op->size) ||
-        !load_slow(cpu, op->segment, gva + op->size, &high, op->size)) {
+    if (!load_part(cpu, op, 0, &low, op->size) || !load_part(cpu, op, op->size, &high, op->size)) {
         return false;
     }
     s64 index = (s64)bits_sign_extend(cpu->gpr[op->src >> 3], bits);
