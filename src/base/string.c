@@ -1,5 +1,6 @@
 /*
- * string.c - memcpy() and its kin where there is no libc: linked into ringer-cpu only.
+ * string.c - memcpy() and its kin where there is no libc: linked into ringer-cpu, and into
+ * tests/diff, where libc's would use vector registers that are the guest's.
  *
  * Compile with -fno-builtin (or -ffreestanding) and -fno-tree-loop-distribute-patterns: a compiler
  * that knows what these loops are would turn them into calls of themselves.

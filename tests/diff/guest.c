@@ -292,23 +292,35 @@ static enum guest_end ending(const struct guest *g, const struct host_ranges *ho
     return o->vector == VECTOR_GP && o->error & 2 ? software_interrupt(g, o) : GUEST_EXCEPTION;
 }
 
+/* Between fpu_load() and fpu_save() nothing but the interpreter runs, which is compiled to leave
+ * the vector registers alone. */
+static void interpret(struct cpu *cpu, const struct diff_case *c)
+{
+    u64 most = c->kind == CASE_SEQUENCE ? MOST_STEPS : MOST_ROUNDS;
+    struct fpu_host host;
+
+    cpu->icount = 0;
+    fpu_host_save(&host);
+    fpu_load(cpu);
+    if (c->alone) {
+        while (cpu->icount < most && !cpu->fault.pending && cpu->cpl == 3) {
+            interpret_execute(cpu, cpu->icount + 1);
+        }
+    } else {
+        interpret_execute(cpu, most);
+    }
+    fpu_save(cpu);
+    fpu_host_restore(&host);
+}
+
 enum guest_end guest_run(struct guest *g, const struct diff_case *c, const struct host_ranges *host,
                          struct outcome *o)
 {
     struct cpu *cpu = g->f->cpu;
 
-    u64 most = c->kind == CASE_SEQUENCE ? MOST_STEPS : MOST_ROUNDS;
-
     area_apply(&g->area, c);
     load_case(g->f, c);
-    cpu->icount = 0;
-    if (c->alone) {
-        while (cpu->icount < most && !cpu->fault.pending && cpu->cpl == 3) {
-            interpret_fixture_run(g->f, 1);
-        }
-    } else {
-        interpret_fixture_run(g->f, most);
-    }
+    interpret(cpu, c);
     store_outcome(cpu, o);
     enum guest_end end = ending(g, host, o);
     area_collect(&g->area, c, o);
