@@ -3,11 +3,13 @@
 RINGER and GUEST in the environment are the program and the folder with vmlinuz and initramfs.cpio;
 without, those of build/.  ENGINE, if it is there, holds the options that choose the engine.
 """
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -30,13 +32,15 @@ COMMAND_TIME = 60
 class Machine:
     """A `ringer run` that is running."""
 
-    def __init__(self, *arguments, terminal=False, errors_to_terminal=False):
+    def __init__(self, *arguments, terminal=False, size=None, errors_to_terminal=False):
         self.text = ""      # all output so far, without carriage returns
         self.seen = 0       # what expect() has gone past
         self.raw = b""
         self.master = None
         if terminal:
             self.master, slave = pty.openpty()
+            if size:    # columns, rows
+                fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size[::-1], 0, 0))
             self.before = termios.tcgetattr(slave)
             self.slave = slave
             streams = dict(stdin=slave, stdout=slave)
