@@ -16,6 +16,7 @@
 struct testdev_config {
     const struct mem *mem;           /* borrowed; what flush is about */
     struct irq lines[TESTDEV_LINES]; /* GSI 0 to 23 */
+    bool no_echo_bytes;              /* port E9 is somebody else's: E8 to EB are left alone */
 };
 
 /* 0 or -errno. */

@@ -290,7 +290,7 @@ static int make_debug_console(struct ringer *m, const struct slot *slot, struct 
 
 static int make_testdev(struct ringer *m, const struct slot *slot, struct device **device)
 {
-    struct testdev_config config = {.mem = &m->vm->mem};
+    struct testdev_config config = {.mem = &m->vm->mem, .no_echo_bytes = m->config.debug_console};
 
     for (unsigned i = 0; i < TESTDEV_LINES; i++) {
         config.lines[i] = isa_line(m, i);

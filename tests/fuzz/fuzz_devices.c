@@ -175,7 +175,7 @@ static void add_others(struct board *b)
     struct i8042_config kbd = {.keyboard = isa(b, 1), .aux = isa(b, 12), .mouse = true};
     struct fw_cfg_config fw = {.mem = &b->mem};
     struct debug_console_config console = {.ops = &serial_ops, .context = b};
-    struct testdev_config test = {.mem = &b->mem};
+    struct testdev_config test = {.mem = &b->mem, .no_echo_bytes = true};
     struct device *d = NULL;
 
     for (unsigned i = 0; i < TESTDEV_LINES; i++) {

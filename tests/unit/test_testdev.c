@@ -18,9 +18,9 @@ struct world {
     u8 ram[4 * PAGE_SIZE], holders[4];
 };
 
-static void init(struct world *w)
+static void init_beside(struct world *w, bool debug_console)
 {
-    struct testdev_config config = {.mem = &w->mem};
+    struct testdev_config config = {.mem = &w->mem, .no_echo_bytes = debug_console};
 
     memset(w, 0, sizeof(*w));
     fake_slot_init(&w->f);
@@ -33,6 +33,11 @@ static void init(struct world *w)
         config.lines[i] = fake_irq(&w->f, i);
     }
     assert_int_equal(testdev_create(&w->f.slot, &config, &w->t), 0);
+}
+
+static void init(struct world *w)
+{
+    init_beside(w, false);
 }
 
 static void done(struct world *w)
@@ -63,6 +68,18 @@ static void echo(void **state)
     }
     w.t->reset(w.t);
     assert_int_equal(fake_in(&w.f, TESTDEV_ECHO, 4), 0);
+    done(&w);
+}
+
+static void beside_a_debug_console(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init_beside(&w, true);
+    fake_out(&w.f, TESTDEV_ECHO, 0x11223344, 4);
+    assert_int_equal(fake_in(&w.f, TESTDEV_ECHO, 4), 0x11223344);
+    assert_int_equal(fake_in(&w.f, TESTDEV_ECHO_BYTES, 4), 0xffffffff);
     done(&w);
 }
 
@@ -125,9 +142,8 @@ static void flush(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(echo),
-        cmocka_unit_test(lines),
-        cmocka_unit_test(memory),
+        cmocka_unit_test(echo),  cmocka_unit_test(beside_a_debug_console),
+        cmocka_unit_test(lines), cmocka_unit_test(memory),
         cmocka_unit_test(flush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
