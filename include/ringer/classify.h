@@ -75,7 +75,8 @@ struct ringer_pg_variant {
      * alone, but not privileged here. */
     unsigned *violators, *user_violators;
     unsigned violator_count, user_violator_count;
-    unsigned privileged_count, sensitive_count, innocuous_count; /* of instructions */
+    unsigned privileged_count, sensitive_count, user_sensitive_count;
+    unsigned innocuous_count; /* neither privileged nor sensitive */
 };
 
 /* A published list of x86's sensitive unprivileged instructions, compared with the first

@@ -140,6 +140,7 @@ static struct json_object *variant(const struct ringer_classification *c,
     }
     put_number(object, "privileged", v->privileged_count);
     put_number(object, "sensitive", v->sensitive_count);
+    put_number(object, "user_sensitive", v->user_sensitive_count);
     put_number(object, "innocuous", v->innocuous_count);
     put(object, "spoilers", names_of(c, v->violators, v->violator_count));
     put(object, "user_spoilers", names_of(c, v->user_violators, v->user_violator_count));

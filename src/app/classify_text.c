@@ -212,8 +212,8 @@ static void print_variant(FILE *file, const struct ringer_classification *c,
         fprintf(file, "  not measured: this kernel does not let a process try\n");
         return;
     }
-    fprintf(file, "  %u instructions are privileged, %u sensitive, %u neither\n",
-            v->privileged_count, v->sensitive_count, v->innocuous_count);
+    fprintf(file, "  %u instructions are privileged, %u sensitive (%u in user mode), %u neither\n",
+            v->privileged_count, v->sensitive_count, v->user_sensitive_count, v->innocuous_count);
     fprintf(file, "  theorem 1 (VMM)        %s\n", words[v->theorem[0]]);
     fprintf(file, "  theorem 2 (recursive)  %s%s\n", words[v->theorem[1]],
             v->theorem[1] ? ", for a VMM without timing dependencies" : "");

@@ -58,7 +58,7 @@ static bool is_privileged(const struct experiments *x, unsigned row, const struc
 /* What an instruction is in a variant: sensitive, if one of its encodings is; privileged, if all
  * are; and a spoiler, if one encoding is one. */
 struct verdict {
-    bool exists, sensitive, privileged, spoils[THEOREMS];
+    bool exists, sensitive, user_sensitive, privileged, spoils[THEOREMS];
 };
 
 static struct verdict judge(const struct experiments *x, unsigned id, const struct variant_row *v)
@@ -81,6 +81,7 @@ static struct verdict judge(const struct experiments *x, unsigned id, const stru
         }
         verdict.exists = true;
         verdict.sensitive |= item.sensitive;
+        verdict.user_sensitive |= item.user_sensitive;
         verdict.privileged &= item.privileged;
         for (unsigned t = 0; t < THEOREMS; t++) {
             verdict.spoils[t] |= theorem_is_spoiled(t, item);
@@ -105,6 +106,7 @@ static void make_variant(struct ringer_classification *c, const struct experimen
         struct verdict verdict = judge(x, ids[i], row);
         v->privileged_count += verdict.privileged;
         v->sensitive_count += verdict.sensitive;
+        v->user_sensitive_count += verdict.user_sensitive;
         v->innocuous_count += verdict.exists && !verdict.sensitive && !verdict.privileged;
         if (verdict.spoils[THEOREM_VMM]) {
             v->violators[v->violator_count++] = i;

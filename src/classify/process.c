@@ -22,7 +22,7 @@
 #define SEED           1974u
 
 #define LAB_SECONDS    600u /* after which a process is taken for stuck: a busy machine is slow */
-#define NATIVE_SECONDS 60u
+#define NATIVE_SECONDS 300u
 #define MAX_DEATHS     200u
 
 #ifndef ARCH_SET_CPUID

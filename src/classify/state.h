@@ -96,13 +96,14 @@ struct edit {
 };
 
 struct variation {
-    const char *name;
-    u8 kind; /* enum variation_kind */
+    const char *name; /* without a comma */
+    u8 kind;          /* enum variation_kind */
     struct edit edits[3];
 };
 
-/* The first is the comparison of CPL 0 with CPL 3, which has no edits. */
-enum { VARY_CPL, VARY_GUARDED, VARY_GUARDED_UMIP, VARY_IOPL, VARY_IOPL_IF };
+/* The first is the comparison of CPL 0 with CPL 3, which has no edits; the gates of the IDT and the
+ * GDT are too many for edits. */
+enum { VARY_CPL, VARY_GUARDED, VARY_GUARDED_UMIP, VARY_IOPL, VARY_IOPL_IF, VARY_GATES };
 
 extern const struct variation variations[];
 extern const unsigned variation_count; /* at most 64 */
@@ -116,7 +117,7 @@ void variation_apply_together(struct machine_state *state);
 /* ------------------------------------------------------------------ pieces */
 
 struct piece {
-    const char *name;
+    const char *name; /* without a comma */
     u16 offset, size;
     u64 mask; /* of a piece of 4 bytes; 0: all */
 };

@@ -32,14 +32,15 @@
 const struct variation variations[] = {
     {"CPL", VARY_MODE, {{0}}},
     {"guards", VARY_GUARD, {EDIT(cr4, GUARDS)}},
-    {"guards, UMIP", VARY_GUARD, {EDIT(cr4, GUARDS | CR4_UMIP)}},
+    {"guards and UMIP", VARY_GUARD, {EDIT(cr4, GUARDS | CR4_UMIP)}},
     {"IOPL", VARY_MODE, {EDIT(rflags, RFLAGS_IOPL)}},
     {"IOPL and IF", VARY_MODE, {EDIT(rflags, RFLAGS_IOPL | RFLAGS_IF)}},
+    {"gates", VARY_LOCATION, {{0}}},
     {"IF", VARY_MODE, {EDIT(rflags, RFLAGS_IF)}},
     {"GDTR base", VARY_LOCATION, {EDIT(gdtr.base, GDT_A ^ GDT_B)}},
     {"GDTR limit", VARY_LOCATION, {EDIT(gdtr.limit, GDT_LIMIT ^ (GDT_LIMIT + 8))}},
-    {"GDT, a DPL", VARY_LOCATION, {GDT(SEL_PROBE, DESCRIPTOR_DPL)}},
-    {"GDT, a limit", VARY_LOCATION, {GDT(SEL_PROBE, DESCRIPTOR_LIMIT)}},
+    {"DPL in the GDT", VARY_LOCATION, {GDT(SEL_PROBE, DESCRIPTOR_DPL)}},
+    {"limit in the GDT", VARY_LOCATION, {GDT(SEL_PROBE, DESCRIPTOR_LIMIT)}},
     {"IDTR base", VARY_LOCATION, {EDIT(idtr.base, IDT_A ^ IDT_B)}},
     {"IDTR limit", VARY_LOCATION, {EDIT(idtr.limit, 0x100)}},
     {"LDTR", VARY_LOCATION, {EDIT(seg[SEG_LDTR].selector, SEL_LDT ^ SEL_LDT_B)}},
@@ -75,7 +76,7 @@ const struct variation variations[] = {
      VARY_LOCATION,
      {EDIT(msr.lstar, 64), EDIT(msr.cstar, 64), EDIT(msr.sfmask, RFLAGS_DF)}},
     {"MSR KERNEL_GS_BASE", VARY_LOCATION, {EDIT(msr.kernel_gs_base, 0x1000)}},
-    {"MSRs PAT, MTRRs", VARY_LOCATION, {EDIT(msr.pat, 1), EDIT(msr.mtrr_physical[0], 6)}},
+    {"MSRs of PAT and MTRRs", VARY_LOCATION, {EDIT(msr.pat, 1), EDIT(msr.mtrr_physical[0], 6)}},
     {"FS base", VARY_LOCATION, {EDIT(seg[SEG_FS].base, 0x40)}},
     {"GS base", VARY_LOCATION, {EDIT(seg[SEG_GS].base, 0x40)}},
     {"devices", VARY_LOCATION, {EDIT(device, 0x5a5a5a5a5a5a5a5a)}},
@@ -83,8 +84,25 @@ const struct variation variations[] = {
 const unsigned variation_count = ARRAY_SIZE(variations);
 _Static_assert(ARRAY_SIZE(variations) <= 64, "a bit each in an u64");
 
+/* All gates lead elsewhere. */
+static void move_gates(struct machine_state *state)
+{
+    const unsigned size = state->efer & EFER_LMA ? 16 : 8;
+
+    for (unsigned at = 0; at < IDT_BYTES; at += size) {
+        state->tables[IDT_A + at] ^= 8;
+        state->tables[IDT_B + at] ^= 8;
+    }
+    state->tables[GDT_A + SEL_GATE] ^= 8;
+    state->tables[GDT_B + SEL_GATE] ^= 8;
+}
+
 void variation_apply(const struct variation *variation, struct machine_state *state)
 {
+    if (variation == &variations[VARY_GATES]) {
+        move_gates(state);
+        return;
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(variation->edits); i++) {
         const struct edit *edit = &variation->edits[i];
         u64 value = 0;
@@ -113,7 +131,7 @@ const struct piece pieces[] = {
     {"CPL", WHOLE(cpl), 0},
     {"IF", WHOLE(rflags), RFLAGS_IF},
     {"IOPL", WHOLE(rflags), RFLAGS_IOPL},
-    {"VM, VIF, VIP", WHOLE(rflags), RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP},
+    {"VM VIF VIP", WHOLE(rflags), RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP},
     {"ES", WHOLE(seg[SEG_ES]), 0},
     {"CS", WHOLE(seg[SEG_CS]), 0},
     {"SS", WHOLE(seg[SEG_SS]), 0},

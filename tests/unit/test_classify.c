@@ -80,10 +80,10 @@ static const struct {
     {"mov from segment", {0x8c, 0xc8}, CODE_64, MODE, 0, false, false},
     {"lar", {0x0f, 0x02, 0xc3}, CODE_32, LOC | MODE, LOC, false, false},
     {"lsl", {0x0f, 0x03, 0xc3}, CODE_64, LOC | MODE, LOC, false, false},
-    {"call far", {0xff, 0x1b}, CODE_32, CTL | MODE, CTL, false, false},
-    {"jmp far", {0xff, 0x2b}, CODE_32, CTL, CTL, false, false},
+    {"call far", {0xff, 0x1b}, CODE_32, CTL | LOC | MODE, CTL | LOC, false, false},
+    {"jmp far", {0xff, 0x2b}, CODE_32, CTL | LOC, CTL, false, false},
     {"iret", {0xcf}, CODE_32, CTL | MODE, CTL, false, false},
-    {"int n", {0xcd, 0x80}, CODE_32, CTL | MODE, CTL, false, false},
+    {"int n", {0xcd, 0x80}, CODE_32, CTL | LOC | MODE, CTL | LOC, false, false},
     {"syscall", {0x0f, 0x05}, CODE_64, CTL | LOC | MODE, CTL | LOC | MODE, false, false},
     {"rdtsc", {0x0f, 0x31}, CODE_32, LOC, LOC, true, true}, /* by CR4.TSD, a guard */
     {"cpuid", {0x0f, 0xa2}, CODE_64, LOC, LOC, false, false},
