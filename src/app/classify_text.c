@@ -166,7 +166,7 @@ static void print_table(FILE *file, const struct ringer_classification *c)
             list_add(&list, c->instructions[i].name);
         }
     }
-    fputs(list.count ? ",\n  which this machine has not, or which trap always.\n" : "none.\n",
+    fputs(list.count ? ":\n  this machine has not got them, or they always trap.\n" : "none.\n",
           file);
 }
 
@@ -199,6 +199,16 @@ static unsigned supervisor_only(const struct ringer_pg_variant *v, unsigned *out
         }
     }
     return count;
+}
+
+/* All three theorems say "if", not "only if". */
+static void print_theorems_head(FILE *file)
+{
+    fprintf(file,
+            "\nTheorem 1: a VMM can be built if all sensitive instructions are privileged.\n"
+            "Theorem 2: a recursive one, if it has no timing dependencies besides.\n"
+            "Theorem 3: a hybrid VMM, if all that are sensitive in user mode are privileged.\n"
+            "Where they fail, to trap and emulate is not enough.\n");
 }
 
 static void print_variant(FILE *file, const struct ringer_classification *c,
@@ -253,7 +263,7 @@ static void print_relatives(FILE *file, const struct ringer_classification *c, c
 static void print_others(FILE *file, const struct ringer_classification *c, bool newer)
 {
     const struct ringer_pg_variant *v = &c->variant[0];
-    const char *head = newer ? "  newer than the lists: " : "  in neither list: ";
+    const char *head = newer ? "  newer than the Pentium: " : "  in neither list: ";
     struct list list = {file, (int)strlen(head), 4, 0};
 
     fputs(head, file);
@@ -330,6 +340,7 @@ void classify_text(FILE *file, const struct ringer_classification *c)
 {
     print_host(file, c);
     print_table(file, c);
+    print_theorems_head(file);
     for (unsigned i = 0; i < RINGER_PG_VARIANTS; i++) {
         print_variant(file, c, &c->variant[i]);
     }
