@@ -298,7 +298,8 @@ struct ringer_stop {
     } reason;
     unsigned cpu;
     enum ringer_break kind;
-    uint64_t address; /* of the instruction, or in a watched range */
+    uint64_t address;      /* of the instruction, or in a watched range */
+    uint64_t instructions; /* executed before the one that was to be executed, or made the access */
 };
 
 /* Calls stopped(context, ...) from ringer_run() when a CPU has come to a stop.  The machine is
@@ -331,6 +332,27 @@ struct ringer_order {
  * is one step.  A breakpoint that has been told is not told again before an instruction has been
  * executed, unless registers have been set. */
 RINGER_API int ringer_go(struct ringer *machine, const struct ringer_order *orders, unsigned count);
+
+/* ------------------------------------------------------------------ going back */
+
+/* A machine on virtual time (icount) as it was at some instruction, in the memory of this process.
+ */
+struct ringer_checkpoint;
+
+/* Takes a checkpoint, or goes back to one of the same machine, also from its end.  Not while
+ * ringer_run() runs or a run is recorded.  What the guest sends once more to a serial port is not
+ * told once more.  Checkpoints share memory that is equal: `like` is one that was taken shortly
+ * before, or NULL.  -ENOTSUP where the machine has a device that cannot be taken back. */
+RINGER_API int ringer_checkpoint_take(struct ringer *machine, const struct ringer_checkpoint *like,
+                                      struct ringer_checkpoint **checkpoint);
+RINGER_API int ringer_checkpoint_restore(struct ringer *machine,
+                                         const struct ringer_checkpoint *checkpoint);
+
+/* How many instructions had been executed then. */
+RINGER_API uint64_t ringer_checkpoint_instructions(const struct ringer_checkpoint *checkpoint);
+
+/* NULL is harmless. */
+RINGER_API void ringer_checkpoint_destroy(struct ringer_checkpoint *checkpoint);
 
 /* ------------------------------------------------------------------ looking inside */
 

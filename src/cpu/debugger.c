@@ -28,8 +28,9 @@ static bool is_breakpoint(const struct debugger_list *list, gva_t gva)
     return low < list->breakpoint_count && list->breakpoints[low] == gva;
 }
 
-static void stop(struct debugger *d, enum debugger_stop why, gva_t address)
+static void stop(struct debugger *d, enum debugger_stop why, gva_t address, u64 icount)
 {
+    d->icount = icount;
     d->stop = why;
     d->address = address;
 }
@@ -42,7 +43,7 @@ bool debugger_stops_before(struct cpu *cpu, gva_t gva, u64 icount)
         (cpu->rflags & RFLAGS_RF)) {
         return false;
     }
-    stop(d, DEBUGGER_BREAKPOINT, gva);
+    stop(d, DEBUGGER_BREAKPOINT, gva, icount);
     return true;
 }
 
@@ -62,11 +63,11 @@ void debugger_after(struct cpu *cpu, bool completed)
     }
     if (hit) {
         d->watch = hit - 1;
-        stop(d, DEBUGGER_WATCHPOINT, cpu->mmu.watch_gva);
+        stop(d, DEBUGGER_WATCHPOINT, cpu->mmu.watch_gva, cpu->icount);
     } else if (completed && d->stepping) {
         gva_t rip = linear_rip(cpu);
         if (rip < d->step_start || rip >= d->step_end) {
-            stop(d, DEBUGGER_STEPPED, rip);
+            stop(d, DEBUGGER_STEPPED, rip, cpu->icount);
         }
     }
 }

@@ -51,6 +51,7 @@ struct debugger {
     u8 stop;       /* enum debugger_stop: why it stopped; who holds the CPU clears it */
     gva_t address; /* of the breakpoint, or of the access */
     u32 watch;     /* index of the watchpoint */
+    u64 icount;    /* instructions before the one that it was at */
 };
 
 /* Is there a breakpoint at this offset in some page? */

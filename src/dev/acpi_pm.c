@@ -232,7 +232,11 @@ int acpi_pm_create(const struct slot *slot, const struct acpi_pm_config *config,
     if (!pm) {
         return -ENOMEM;
     }
-    pm->device = (struct device){.name = "acpi pm", .reset = reset, .destroy = destroy};
+    pm->device = (struct device){.name = "acpi pm",
+                                 .block = pm,
+                                 .block_bytes = sizeof(*pm),
+                                 .reset = reset,
+                                 .destroy = destroy};
     pm->slot = *slot;
     pm->sci = config->sci;
     pm->timer_bits = config->timer_32bit ? 32 : 24;

@@ -67,7 +67,11 @@ int debug_console_create(const struct slot *slot, const struct debug_console_con
     if (!d) {
         return -ENOMEM;
     }
-    d->device = (struct device){.name = "debug console", .reset = reset, .destroy = destroy};
+    d->device = (struct device){.name = "debug console",
+                                .block = d,
+                                .block_bytes = sizeof(*d),
+                                .reset = reset,
+                                .destroy = destroy};
     d->slot = *slot;
     d->config = *config;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), d);

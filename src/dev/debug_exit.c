@@ -57,7 +57,11 @@ int debug_exit_create(const struct slot *slot, struct device **device)
     if (!d) {
         return -ENOMEM;
     }
-    d->device = (struct device){.name = "debug exit", .reset = reset, .destroy = destroy};
+    d->device = (struct device){.name = "debug exit",
+                                .block = d,
+                                .block_bytes = sizeof(*d),
+                                .reset = reset,
+                                .destroy = destroy};
     d->slot = *slot;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), d);
     if (error) {

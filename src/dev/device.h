@@ -32,6 +32,8 @@ struct slot {
 
 struct device {
     const char *name;
+    void *block; /* all that changes of the device lies in this memory, and no I/O is under way; */
+    size_t block_bytes; /* NULL: not so, and the machine cannot be taken back (vm/checkpoint.h) */
     void (*reset)(struct device *device);   /* to its power-on state; lines low */
     void (*destroy)(struct device *device); /* frees; removes its regions from the map */
 };

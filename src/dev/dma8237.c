@@ -186,7 +186,11 @@ int dma8237_create(const struct slot *slot, struct device **device)
     if (!d) {
         return -ENOMEM;
     }
-    d->device = (struct device){.name = "dma8237", .reset = reset, .destroy = destroy};
+    d->device = (struct device){.name = "dma8237",
+                                .block = d,
+                                .block_bytes = sizeof(*d),
+                                .reset = reset,
+                                .destroy = destroy};
     d->slot = *slot;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), d);
     if (error) {

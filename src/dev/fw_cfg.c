@@ -385,7 +385,11 @@ int fw_cfg_create(const struct slot *slot, const struct fw_cfg_config *config,
     if (!fw) {
         return -ENOMEM;
     }
-    fw->device = (struct device){.name = "fw_cfg", .reset = reset, .destroy = destroy};
+    fw->device = (struct device){.name = "fw_cfg",
+                                 .block = fw,
+                                 .block_bytes = sizeof(*fw),
+                                 .reset = reset,
+                                 .destroy = destroy};
     fw->slot = *slot;
     fw->mem = config->mem;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), fw);

@@ -376,7 +376,8 @@ int i8042_create(const struct slot *slot, const struct i8042_config *config, str
     if (!k) {
         return -ENOMEM;
     }
-    k->device = (struct device){.name = "i8042", .reset = reset, .destroy = destroy};
+    k->device = (struct device){
+        .name = "i8042", .block = k, .block_bytes = sizeof(*k), .reset = reset, .destroy = destroy};
     k->slot = *slot;
     k->config = *config;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), k);

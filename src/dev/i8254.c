@@ -493,7 +493,11 @@ int i8254_create(const struct slot *slot, const struct i8254_config *config, str
     if (!pit) {
         return -ENOMEM;
     }
-    pit->device = (struct device){.name = "i8254", .reset = reset, .destroy = destroy};
+    pit->device = (struct device){.name = "i8254",
+                                  .block = pit,
+                                  .block_bytes = sizeof(*pit),
+                                  .reset = reset,
+                                  .destroy = destroy};
     pit->slot = *slot;
     pit->irq = config->irq;
     timer_init(&pit->timer, slot->timers, fire, pit);

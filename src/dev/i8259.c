@@ -403,7 +403,11 @@ int i8259_create(const struct slot *slot, const struct i8259_config *config, str
     if (!pic) {
         return -ENOMEM;
     }
-    pic->device = (struct device){.name = "i8259", .reset = reset, .destroy = destroy};
+    pic->device = (struct device){.name = "i8259",
+                                  .block = pic,
+                                  .block_bytes = sizeof(*pic),
+                                  .reset = reset,
+                                  .destroy = destroy};
     pic->slot = *slot;
     pic->output = config->output;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), pic);

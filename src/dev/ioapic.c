@@ -261,7 +261,11 @@ int ioapic_create(const struct slot *slot, const struct ioapic_config *config,
     if (!io) {
         return -ENOMEM;
     }
-    io->device = (struct device){.name = "ioapic", .reset = reset, .destroy = destroy};
+    io->device = (struct device){.name = "ioapic",
+                                 .block = io,
+                                 .block_bytes = sizeof(*io),
+                                 .reset = reset,
+                                 .destroy = destroy};
     io->slot = *slot;
     io->fabric = config->fabric;
     io->base = config->base;

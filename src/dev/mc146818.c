@@ -514,7 +514,11 @@ int mc146818_create(const struct slot *slot, const struct mc146818_config *confi
     if (!rtc) {
         return -ENOMEM;
     }
-    rtc->device = (struct device){.name = "mc146818", .reset = reset, .destroy = destroy};
+    rtc->device = (struct device){.name = "mc146818",
+                                  .block = rtc,
+                                  .block_bytes = sizeof(*rtc),
+                                  .reset = reset,
+                                  .destroy = destroy};
     rtc->slot = *slot;
     rtc->irq = config->irq;
     timer_init(&rtc->timer, slot->timers, fire, rtc);

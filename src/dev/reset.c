@@ -104,7 +104,8 @@ int reset_create(const struct slot *slot, struct device **device)
     if (!r) {
         return -ENOMEM;
     }
-    r->device = (struct device){.name = "reset", .reset = reset, .destroy = destroy};
+    r->device = (struct device){
+        .name = "reset", .block = r, .block_bytes = sizeof(*r), .reset = reset, .destroy = destroy};
     r->slot = *slot;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), r);
     if (error) {

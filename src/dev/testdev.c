@@ -146,7 +146,11 @@ int testdev_create(const struct slot *slot, const struct testdev_config *config,
     if (!t) {
         return -ENOMEM;
     }
-    t->device = (struct device){.name = "testdev", .reset = reset, .destroy = destroy};
+    t->device = (struct device){.name = "testdev",
+                                .block = t,
+                                .block_bytes = sizeof(*t),
+                                .reset = reset,
+                                .destroy = destroy};
     t->slot = *slot;
     t->config = *config;
     error = device_add_regions(slot, regions, region_count(t), t);

@@ -462,7 +462,11 @@ int uart16550_create(const struct slot *slot, const struct uart16550_config *con
     if (!u) {
         return -ENOMEM;
     }
-    u->device = (struct device){.name = "uart16550", .reset = reset, .destroy = destroy};
+    u->device = (struct device){.name = "uart16550",
+                                .block = u,
+                                .block_bytes = sizeof(*u),
+                                .reset = reset,
+                                .destroy = destroy};
     u->slot = *slot;
     u->irq = config->irq;
     u->ops = config->ops;

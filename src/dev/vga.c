@@ -474,7 +474,8 @@ int vga_create(const struct slot *slot, const struct vga_config *config, struct 
         return text ? -ENOMEM : -EINVAL;
     }
     v->text = text;
-    v->device = (struct device){.name = "VGA", .reset = reset, .destroy = destroy};
+    v->device = (struct device){
+        .name = "VGA", .block = v, .block_bytes = sizeof(*v), .reset = reset, .destroy = destroy};
     v->slot = *slot;
     v->config = *config;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), v);

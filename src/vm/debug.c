@@ -38,7 +38,10 @@ static enum ringer_break kind_of(const struct mmu_watch *w)
 static struct ringer_stop describe(const struct ringer *m, unsigned index)
 {
     const struct debugger *d = &m->vm->cpus[index].debugger;
-    struct ringer_stop stop = {.reason = RINGER_STOP_BREAK, .cpu = index, .address = d->address};
+    struct ringer_stop stop = {.reason = RINGER_STOP_BREAK,
+                               .cpu = index,
+                               .address = d->address,
+                               .instructions = d->icount};
     u32 watch = d->watch;
 
     if (d->stop == DEBUGGER_STEPPED) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "dev/i8042.h"
+#include "vm/checkpoint.h"
 #include "vm/machine.h"
 
 #define INTERVAL_NS 1000000ull
@@ -203,6 +204,11 @@ void keyboard_destroy(struct keyboard *k)
         timer_cancel(&k->timer);
         free(k);
     }
+}
+
+void keyboard_checkpoint(struct keyboard *k, struct ringer_checkpoint *c)
+{
+    checkpoint_add(c, k, sizeof(*k));
 }
 
 /* ------------------------------------------------------------------ the API's */

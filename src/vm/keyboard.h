@@ -23,6 +23,10 @@ void keyboard_destroy(struct keyboard *keyboard);
 size_t keyboard_take(struct keyboard *keyboard, const u8 *bytes, size_t size);
 void keyboard_ask(struct keyboard *keyboard);
 
+/* All of it that changes. */
+struct ringer_checkpoint;
+void keyboard_checkpoint(struct keyboard *keyboard, struct ringer_checkpoint *checkpoint);
+
 /* For the i8042: the guest has read what it was given.  The context is the struct ringer. */
 void keyboard_ready(void *context);
 

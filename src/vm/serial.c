@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "vm/checkpoint.h"
 #include "vm/machine.h"
 
 #define INPUT_BYTES 256
@@ -34,6 +35,7 @@ struct serial {
     bool lost;                 /* the file could not be written: said once */
     u8 input[INPUT_BYTES];     /* read, but not yet taken by the guest */
     size_t input_size;
+    u64 sent, told; /* bytes by the guest, and the most of them that it ever was */
     size_t output_size;
     u8 output[SERIAL_PENDING_MAX];
 };
@@ -130,9 +132,15 @@ static void transmit(void *context, const u8 *bytes, size_t count)
 {
     struct serial *s = context;
 
-    if (s->kind == NOWHERE) {
+    s->sent += count;
+    if (s->kind == NOWHERE || s->sent <= s->told) {
         return;
     }
+    if (count > s->sent - s->told) {
+        bytes += count - (s->sent - s->told);
+        count = s->sent - s->told;
+    }
+    s->told = s->sent;
     if (count > SERIAL_PENDING_MAX - s->output_size) {
         serial_flush(s);
     }
@@ -141,6 +149,13 @@ static void transmit(void *context, const u8 *bytes, size_t count)
     }
     memcpy(s->output + s->output_size, bytes, count);
     s->output_size += count;
+}
+
+void serial_checkpoint(struct serial *s, struct ringer_checkpoint *c)
+{
+    if (s) {
+        checkpoint_add(c, &s->sent, sizeof(s->sent));
+    }
 }
 
 /* ------------------------------------------------------------------ input */

@@ -31,6 +31,11 @@ void serial_destroy(struct serial *serial);
 /* Have whoever is behind a serial port offer what he has for the guest. */
 void serial_ask(struct serial *serial);
 
+/* How much the guest has sent is a part of a machine that is taken back (checkpoint.h): what it
+ * sends once more is not told once more. */
+struct ringer_checkpoint;
+void serial_checkpoint(struct serial *serial, struct ringer_checkpoint *checkpoint);
+
 /* Send what has been gathered. */
 void serial_flush(struct serial *serial);
 

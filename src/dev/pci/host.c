@@ -172,7 +172,8 @@ int pci_host_create(const struct slot *slot, const struct pci_host_config *confi
     if (!h) {
         return -ENOMEM;
     }
-    h->device = (struct device){.name = "pci", .reset = reset, .destroy = destroy};
+    h->device = (struct device){
+        .name = "pci", .block = h, .block_bytes = sizeof(*h), .reset = reset, .destroy = destroy};
     h->slot = *slot;
     h->config = *config;
     h->bus = (struct pci_bus){.slot = &h->slot, .fabric = config->fabric, .mem = config->mem};

@@ -74,6 +74,8 @@ int virtio_rng_create(struct pci_bus *bus, const struct virtio_rng_config *confi
         return error;
     }
     rng->virtio.device.destroy = destroy;
+    rng->virtio.device.block = rng;
+    rng->virtio.device.block_bytes = sizeof(*rng);
     *device = &rng->virtio.device;
     return 0;
 }

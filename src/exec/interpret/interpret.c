@@ -133,6 +133,7 @@ void interpret_execute(struct cpu *cpu, u64 limit)
             }
             left = op->fn(cpu, op, left);
             if (unlikely(cpu->mmu.watch_hit)) { /* by an access of the CPU's own, to its tables */
+                cpu->icount = x->limit - (u64)left - 1;
                 debugger_after(cpu, true);
             }
         } else {
