@@ -109,14 +109,20 @@ static struct recording_end make_end(const struct ringer *m)
     };
 }
 
+/* Is the vCPU held at an instruction of its own or a debugger's choice, and not at a SYNC? */
+static bool is_at_count(const struct ringer *m)
+{
+    return m->counted || atomic_load(&m->vm->controls[0].state) == VCPU_STOPPED;
+}
+
 /* The end of a recording that the guest has not ended lies at the SYNC or the instruction at which
  * the machine was held last. */
 static void record_end(struct ringer *m)
 {
     struct recording_end end = make_end(m);
-    enum record_where where = m->ended     ? RECORD_AT_EXIT
-                              : m->counted ? RECORD_AT_COUNT
-                                           : RECORD_AT_SYNC;
+    enum record_where where = m->ended         ? RECORD_AT_EXIT
+                              : is_at_count(m) ? RECORD_AT_COUNT
+                                               : RECORD_AT_SYNC;
 
     record(m, RECORD_END, where, where == RECORD_AT_COUNT ? end.instructions : 0, &end,
            sizeof(end));

@@ -187,8 +187,8 @@ int ringer_get_fpu(struct ringer *m, unsigned index, struct ringer_fpu *fpu)
 
 int ringer_set_fpu(struct ringer *m, unsigned index, const struct ringer_fpu *fpu)
 {
-    int error = 0;
-    struct cpu *cpu = held_cpu(m, index, &error);
+    int error = input_check_change(m);
+    struct cpu *cpu = error < 0 ? NULL : held_cpu(m, index, &error);
 
     if (!cpu) {
         return error;
@@ -308,8 +308,8 @@ static bool poke(const struct ringer *m, const struct cpu *cpu, gva_t gva, const
 int ringer_write_virtual(struct ringer *m, unsigned index, uint64_t gva, const void *buffer,
                          size_t size)
 {
-    int error = 0;
-    const struct cpu *cpu = held_cpu(m, index, &error);
+    int error = input_check_change(m);
+    const struct cpu *cpu = error < 0 ? NULL : held_cpu(m, index, &error);
 
     if (!cpu) {
         return error;
