@@ -253,8 +253,9 @@ static int finish(struct run *run, const struct ringer_exit *end)
     return STATUS_FAILURE;
 }
 
-static bool wants_end(const struct run *run)
+static bool wants_end(void *context)
 {
+    const struct run *run = context;
     return caught_signal || (run->gdb && run->gdb->quit) ||
            (run->on_stdio && console_wants_end(&run->console));
 }
@@ -263,6 +264,11 @@ static bool wants_end(const struct run *run)
 static int status_for_gdb(const struct ringer_exit *end, int status)
 {
     return end->reason == RINGER_EXIT_TRIPLE_FAULT ? -SIGABRT : status;
+}
+
+static int run_guest(struct run *run, struct ringer_exit *end)
+{
+    return run->gdb ? gdb_server_run(run->gdb, end) : ringer_run(run->machine, end);
 }
 
 /* Runs the machine to its end.  *again is set where the guest wants a new one. */
@@ -284,7 +290,7 @@ static int run_machine(struct run *run, bool *again)
     if (wants_end(run)) { /* the signal came before it could reach this machine */
         end.reason = RINGER_EXIT_STOPPED;
     } else {
-        int result = ringer_run(run->machine, &end);
+        int result = run_guest(run, &end);
         if (result == -EINVAL) { /* a recording of another machine */
             complain(ringer_error(run->machine));
             return STATUS_USER;
@@ -340,6 +346,20 @@ static int run_all(struct run *run)
     return status;
 }
 
+static bool open_gdb(struct run *run)
+{
+    const struct options *o = &run->options;
+    char error[512];
+    run->gdb = gdb_server_create(&o->gdb, o->kernel, o->replay != NULL, error, sizeof(error));
+    if (!run->gdb) {
+        complain(error);
+        return false;
+    }
+    run->gdb->wants_end = wants_end;
+    run->gdb->wants_end_context = run;
+    return true;
+}
+
 int run_main(int argc, char **argv)
 {
     struct run run = {.machine = NULL};
@@ -363,9 +383,7 @@ int run_main(int argc, char **argv)
     if (!open_files(&run)) {
         return STATUS_USER;
     }
-    if (run.options.gdb.text && !(run.gdb = gdb_server_create(&run.options.gdb, run.options.kernel,
-                                                              error, sizeof(error)))) {
-        complain(error);
+    if (run.options.gdb.text && !open_gdb(&run)) {
         return STATUS_USER;
     }
     bool second = !strcmp(run.options.serial2, "stdio");

@@ -200,6 +200,7 @@ struct client {
     struct gdb_stub stub;
     struct gdb_host host;
     struct gdb_reader reader; /* of what it is sent */
+    bool travels;             /* the machine is to be taken back */
     unsigned answers;
     struct ringer machine;
 };
@@ -238,6 +239,15 @@ static void on_detach(void *context)
     check(c->machine.break_count == 0);
 }
 
+static void on_back(void *context, bool step)
+{
+    struct client *c = context;
+
+    (void)step;
+    check(c->machine.paused && c->stub.waits);
+    c->travels = true;
+}
+
 static void packet(struct client *c, const u8 *payload, size_t size)
 {
     char sum[4];
@@ -265,6 +275,15 @@ static void stop(struct client *c, const u8 *bytes, size_t size)
 {
     struct ringer_stop s = {.reason = size && bytes[0] & 1 ? RINGER_STOP_STEP : RINGER_STOP_BREAK};
 
+    if (c->travels && c->stub.arch) { /* it arrives */
+        c->travels = false;
+        if (size) {
+            gdb_stub_tell(&c->stub, 0, bytes[0] & 1 ? "05" : "05replaylog:begin;");
+        } else {
+            gdb_stub_fail(&c->stub, -EIO);
+        }
+        return;
+    }
     if (c->machine.paused) {
         return;
     }
@@ -296,7 +315,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(c != NULL);
     c->machine.cpus = 1 + (how & 1);
     c->machine.paused = true;
-    c->host = (struct gdb_host){on_send, on_kill, on_detach, c};
+    c->host = (struct gdb_host){on_send, on_kill, on_detach, how & 4 ? on_back : NULL, c};
     gdb_stub_init(&c->stub, &c->host);
     gdb_stub_attach(&c->stub, &c->machine);
     gdb_stub_connect(&c->stub, how & 2 ? &gdb_i386 : &gdb_amd64);

@@ -2,7 +2,9 @@
 """Debian's gdb on guests in 64-bit and 32-bit mode, on two CPUs, and on a Debian kernel."""
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import unittest
 
 import door
@@ -128,6 +130,60 @@ class Debuggee(unittest.TestCase):
                 self.assertEqual(machine.finish(), GOOD)
                 counts.append(re.search(r'"instructions": *(\d+)', machine.text()).group(1))
         self.assertEqual(counts[0], counts[1])
+
+
+    def test_backwards_in_a_replay(self):
+        run = ("--debug-exit", "-k", door.path(self.name), "-a", "rounds=2")
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "recording")
+            status = subprocess.run([door.RINGER, "run", "--record", file, *run],
+                                    stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                                    timeout=door.PATIENCE).returncode
+            self.assertEqual(status, GOOD)
+            with Door("--replay", file, *run) as machine:
+                said = self.debug(
+                    machine, "break depth if n == 0", "continue", "continue", "print counter",
+                    "delete", "watch counter", "reverse-continue", "print counter",
+                    "python before = str(gdb.parse_and_eval('$pc'))", "stepi", "reverse-stepi",
+                    "python print('same' if before == str(gdb.parse_and_eval('$pc')) else 'other')",
+                    "delete", "break copy", "reverse-continue", "print value",
+                    may_fail("set var counter = 7"), "reverse-finish", "print counter",
+                    "delete", "reverse-continue", # to the beginning
+                    "tbreak depth", "continue", "next", "reverse-next", "print n", "delete",
+                    "continue", # to the end
+                    "print counter", "reverse-stepi", "watch counter", "reverse-continue",
+                    "print counter", "kill")
+                values = re.findall(r"(?m)^\$\d+ = (.*)$", said)
+                self.assertEqual(values, ["1", "0", "1 '\\001'", "0", "5", "2", "1"], said)
+                self.assertRegex(said, r"watchpoint 2: counter\s+Old value = 1\s+New value = 0")
+                self.assertIn("same\n", said)
+                self.assertRegex(said, r"Breakpoint 3, copy \(value=1 '\\001'\)")
+                self.assertRegex(said, r"Cannot access memory|failed|E16|nothing may change")
+                self.assertEqual(said.count("No more reverse-execution history"), 2, said)
+                self.assertEqual(machine.text().count("ok   depth"), 2) # each is told once
+                self.assertEqual(machine.finish(), 0)
+            with Door("--replay", file, *run) as machine: # and it is still the same run
+                self.debug(machine, "break depth", "continue", "reverse-stepi", "detach")
+                self.assertEqual(machine.finish(), GOOD)
+
+
+    def test_a_recording_that_is_debugged(self):
+        """It is recorded as without a debugger, and ends where the debugger ended it."""
+        run = ("--debug-exit", "-k", door.path(self.name), "-a", "rounds=2")
+        for last in "detach", "kill":
+            with tempfile.TemporaryDirectory() as folder:
+                file = os.path.join(folder, "recording")
+                with Door("--record", file, *run) as machine:
+                    said = self.debug(machine, "break depth", "continue", "stepi 7", "next",
+                                      may_fail("set var counter = 7"), "watch counter", "delete 1",
+                                      "continue", "print counter", last)
+                    self.assertRegex(said, r"\$\d = 1\n")
+                    status = machine.finish()
+                result = subprocess.run([door.RINGER, "run", "--replay", file, *run],
+                                        stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True, timeout=door.PATIENCE)
+                self.assertEqual(result.returncode, status, result.stderr)
+                self.assertEqual("the recording ends here" in result.stderr, last == "kill")
 
 
 class Debuggee32(Debuggee):

@@ -144,6 +144,15 @@ void gdb_breakpoints_renew(struct gdb_stub *s)
     }
 }
 
+void gdb_breakpoints_withdraw(struct gdb_stub *s)
+{
+    for (size_t i = 0; i < s->breakpoint_count; i++) {
+        const struct gdb_breakpoint *b = &s->breakpoints[i];
+        /* -ENOENT: one that is the same to the machine has been cleared. */
+        (void)ringer_clear_breakpoint(s->machine, kind_of(b->type), b->address, b->size);
+    }
+}
+
 void gdb_breakpoints_clear_all(struct gdb_stub *s)
 {
     while (s->breakpoint_count > 0) {

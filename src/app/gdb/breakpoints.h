@@ -11,8 +11,11 @@ void gdb_breakpoints_clear(struct gdb_stub *stub, const char *args, size_t size)
 /* Is there one of this type at that address? */
 bool gdb_breakpoints_has(const struct gdb_stub *stub, unsigned type, uint64_t address);
 
-/* Set all of them in a new machine; clear all of them. */
+/* Set all of them in a machine that has none; clear all of them. */
 void gdb_breakpoints_renew(struct gdb_stub *stub);
+
+/* Clear them in the machine, until they are renewed. */
+void gdb_breakpoints_withdraw(struct gdb_stub *stub);
 void gdb_breakpoints_clear_all(struct gdb_stub *stub);
 
 /* In stub.c, for those that add to the reply. */

@@ -90,6 +90,30 @@ void gdb_go_step_signal(struct gdb_stub *s, const char *args, size_t size)
     go_with_signal(s, args, true);
 }
 
+/* ------------------------------------------------------------------ bc and bs */
+
+static void go_back(struct gdb_stub *s, bool step)
+{
+    if (s->host->back) { /* else the reply is empty: not known */
+        s->waits = true;
+        s->host->back(s->host->context, step);
+    }
+}
+
+void gdb_go_back(struct gdb_stub *s, const char *args, size_t size)
+{
+    (void)args;
+    (void)size;
+    go_back(s, false);
+}
+
+void gdb_go_step_back(struct gdb_stub *s, const char *args, size_t size)
+{
+    (void)args;
+    (void)size;
+    go_back(s, true);
+}
+
 /* ------------------------------------------------------------------ vCont */
 
 void gdb_go_what(struct gdb_stub *s, const char *args, size_t size)

@@ -120,6 +120,13 @@ void gdb_stub_stopped(struct gdb_stub *s, const struct ringer_stop *stop)
     gdb_stub_tell(s, stop->cpu, reason);
 }
 
+void gdb_stub_fail(struct gdb_stub *s, int error)
+{
+    s->waits = false;
+    gdb_reply_error(s, error);
+    send_reply(s);
+}
+
 void gdb_stub_ended(struct gdb_stub *s, int status)
 {
     s->waits = false;
@@ -413,8 +420,8 @@ static void supported(struct gdb_stub *s, const char *args, size_t size)
     s->reports_hwbreak = names(args, "hwbreak+");
     gdb_writer_add(&s->reply,
                    "PacketSize=%x;qXfer:features:read+;QStartNoAckMode+;vContSupported+;"
-                   "swbreak+;hwbreak+",
-                   GDB_PACKET_BYTES);
+                   "swbreak+;hwbreak+%s",
+                   GDB_PACKET_BYTES, s->host->back ? ";ReverseStep+;ReverseContinue+" : "");
 }
 
 static void start_no_ack(struct gdb_stub *s, const char *args, size_t size)
@@ -546,6 +553,8 @@ static const struct {
     {"T", is_thread},
     {"X", write_memory_binary},
     {"Z", gdb_breakpoints_set},
+    {"bc", gdb_go_back},
+    {"bs", gdb_go_step_back},
     {"c", gdb_go_continue},
     {"C", gdb_go_continue_signal},
     {"g", read_registers},

@@ -31,6 +31,9 @@ struct gdb_host {
     void (*send)(void *context, const void *bytes, size_t size);
     void (*kill)(void *context);   /* the client wants the machine's end */
     void (*detach)(void *context); /* it has said good-bye; the guest runs on */
+    /* Take the guest back, to the instruction before or the last stop before; tell the stub when it
+     * is there.  NULL: it cannot be. */
+    void (*back)(void *context, bool step);
     void *context;
 };
 
@@ -72,6 +75,13 @@ void gdb_stub_input(struct gdb_stub *stub, const void *bytes, size_t size);
 
 /* The machine has stopped and is paused. */
 void gdb_stub_stopped(struct gdb_stub *stub, const struct ringer_stop *stop);
+
+/* The machine has stopped for a reason that has no struct ringer_stop, and is paused.  stop is a
+ * signal's two digits, and what a stop packet says of the reason. */
+void gdb_stub_tell(struct gdb_stub *stub, unsigned cpu, const char *stop);
+
+/* What the client has last asked for has failed, with a negative errno. */
+void gdb_stub_fail(struct gdb_stub *stub, int error);
 
 /* The machine has ended, and the program will with this status; or by a signal if it is negative.
  */
