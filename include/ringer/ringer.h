@@ -43,12 +43,22 @@ typedef void ringer_output_fn(void *context, const void *bytes, size_t size);
 #define RINGER_SERIAL_PORTS 2
 
 enum ringer_device_kind {
-    RINGER_DEVICE_RNG, /* virtio-rng: randomness of the host; with icount, always the same */
+    RINGER_DEVICE_DISK, /* virtio-blk */
+    RINGER_DEVICE_RNG,  /* virtio-rng: randomness of the host; with icount, always the same */
 };
 
 /* A device on the PCI bus. */
 struct ringer_device {
     enum ringer_device_kind kind;
+    union { /* by kind */
+        struct {
+            const char *source; /* a file, a block device, or "nbd://..." and "nbd+unix://..." */
+            const char *format; /* NULL: "raw"; others need a qemu-nbd that knows them */
+            const char *serial; /* NULL: the end of source; 20 bytes count */
+            bool read_only;
+            unsigned queues; /* 0: one for each CPU */
+        } disk;
+    };
 };
 
 /* Start from RINGER_CONFIG_DEFAULT; strings are copied. */

@@ -10,11 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/disk_option.h"
 #include "base/types.h"
 
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
-static parse_fn parse_memory, parse_cpus, parse_protocol, parse_console, parse_serial2,
+static parse_fn parse_memory, parse_cpus, parse_disk, parse_protocol, parse_console, parse_serial2,
     parse_display, parse_debug_console, parse_gdb, parse_record, parse_replay, parse_stats;
 
 struct row {
@@ -41,6 +42,8 @@ static const struct row rows[] = {
     {'e', "engine", "NAME", "auto, interp or hybrid (programs run natively)", "auto interp hybrid",
      NULL, MEMBER(engine)},
     {0, "unprotected", NULL, NULL, "", NULL, MEMBER(unprotected)},
+    {'d', "disk", "FILE[,ro]", "disk: raw, device, nbd://...; ,format=qcow2", "file", parse_disk,
+     0},
     {0, "protocol", "NAME", "auto, linux, vmlinux (quick), pvh, multiboot, elf",
      "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
     {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
@@ -112,6 +115,22 @@ static bool parse_cpus(struct options *options, const char *value, char *error, 
     }
     options->cpus = (unsigned)number;
     return true;
+}
+
+/* The next place in the list of devices, or NULL. */
+static struct ringer_device *add_device(struct options *options, char *error, size_t error_size)
+{
+    if (options->device_count == OPTIONS_DEVICES_MAX) {
+        snprintf(error, error_size, "more than %u devices", OPTIONS_DEVICES_MAX);
+        return NULL;
+    }
+    return &options->devices[options->device_count++];
+}
+
+static bool parse_disk(struct options *options, const char *value, char *error, size_t error_size)
+{
+    struct ringer_device *device = add_device(options, error, error_size);
+    return device && disk_option_parse(device, value, error, error_size);
 }
 
 static bool parse_protocol(struct options *options, const char *value, char *error,
@@ -342,7 +361,7 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
 
 void options_print_help(FILE *file)
 {
-    fprintf(file, "Usage: ringer run [OPTIONS], to run a virtual machine\n\n");
+    fprintf(file, "Usage: ringer run [OPTIONS], to run a virtual machine\n");
     for (size_t i = 0; i < ROWS; i++) {
         const struct row *row = &rows[i];
         char names[40];

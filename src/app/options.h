@@ -10,6 +10,8 @@
 
 #include "app/gdb/listen.h"
 
+#define OPTIONS_DEVICES_MAX 32
+
 struct options {
     const char *kernel, *initrd, *append;
     uint64_t memory_bytes;
@@ -22,6 +24,8 @@ struct options {
     bool debug_console;
     const char *debug_console_path; /* NULL: standard error */
     bool testdev;
+    struct ringer_device devices[OPTIONS_DEVICES_MAX]; /* in the order of their options */
+    unsigned device_count;
     struct gdb_place gdb; /* its text is NULL without one */
     const char *trace;
     bool stats;

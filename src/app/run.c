@@ -21,6 +21,7 @@ static struct ringer *volatile running;
 
 struct run {
     struct options options;
+    struct ringer_device devices[OPTIONS_DEVICES_MAX + 1]; /* the randomness, and the user's */
     struct console console;
     struct display display;
     bool on_stdio; /* the console is one of the serial ports, or the screen */
@@ -112,7 +113,6 @@ static void configure(struct run *run, struct ringer_config *config)
 {
     const struct options *o = &run->options;
     const char *where[RINGER_SERIAL_PORTS] = {o->console, o->serial2};
-    static const struct ringer_device devices[] = {{.kind = RINGER_DEVICE_RNG}};
     *config = RINGER_CONFIG_DEFAULT;
     config->memory_bytes = o->memory_bytes;
     config->cpus = o->cpus;
@@ -127,8 +127,10 @@ static void configure(struct run *run, struct ringer_config *config)
     config->testdev = o->testdev;
     config->trace = o->trace;
     config->trace_file = run->error_file;
-    config->devices = devices;
-    config->device_count = ARRAY_SIZE(devices);
+    config->devices = run->devices;
+    config->device_count = o->device_count + 1;
+    run->devices[0] = (struct ringer_device){.kind = RINGER_DEVICE_RNG};
+    memcpy(run->devices + 1, o->devices, o->device_count * sizeof(o->devices[0]));
     config->message = message;
     config->message_context = run;
     if (run->debug_file || run->error_file) {

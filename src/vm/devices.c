@@ -7,8 +7,46 @@
 #include <sys/random.h>
 
 #include "dev/pci/host.h"
+#include "dev/virtio/blk.h"
 #include "dev/virtio/rng.h"
+#include "vm/disk.h"
 #include "vm/machine.h"
+
+/* ------------------------------------------------------------------ virtio-blk */
+
+/* By default a guest finds its disk by the name of the file. */
+static const char *default_serial(const char *source)
+{
+    const char *slash = strrchr(source, '/');
+    const char *name = slash && slash[1] ? slash + 1 : source;
+    size_t length = strlen(name);
+
+    return length > VIRTIO_BLK_SERIAL_SIZE ? name + length - VIRTIO_BLK_SERIAL_SIZE : name;
+}
+
+static int make_disk(struct ringer *m, const struct ringer_device *config, struct pci_bus *bus,
+                     struct device **device)
+{
+    struct virtio_blk_config blk = {.queues = config->disk.queues};
+    struct disk *disk;
+    int error;
+
+    if (blk.queues > VIRTIO_BLK_QUEUES_MAX) {
+        return machine_fail(m, -EINVAL, "disk '%s': %u queues are too many; there may be %u",
+                            config->disk.source, blk.queues, VIRTIO_BLK_QUEUES_MAX);
+    }
+    if (blk.queues == 0) {
+        blk.queues =
+            m->vm->cpu_count < VIRTIO_BLK_QUEUES_MAX ? m->vm->cpu_count : VIRTIO_BLK_QUEUES_MAX;
+    }
+    error = disk_open(m, config, &disk);
+    if (error < 0) {
+        return error;
+    }
+    blk.block = disk->block;
+    blk.serial = config->disk.serial ? config->disk.serial : default_serial(config->disk.source);
+    return virtio_blk_create(bus, &blk, device);
+}
 
 /* ------------------------------------------------------------------ virtio-rng */
 
@@ -61,6 +99,7 @@ static int make_rng(struct ringer *m, const struct ringer_device *config, struct
 
 static int (*const makers[])(struct ringer *, const struct ringer_device *, struct pci_bus *,
                              struct device **) = {
+    [RINGER_DEVICE_DISK] = make_disk,
     [RINGER_DEVICE_RNG] = make_rng,
 };
 
@@ -98,4 +137,5 @@ void devices_destroy(struct ringer *m)
     }
     free(m->pc.cards);
     m->pc.cards = NULL;
+    disk_close_all(m);
 }

@@ -75,6 +75,7 @@ struct ringer {
     struct slot slot;
     struct pc pc;
     struct keyboard *keyboard;
+    struct disk *disks;
     u64 random_state; /* --icount: what virtio-rng gives comes from it */
     struct serial *serials[RINGER_SERIAL_PORTS], *debug_console;
     void (*serial_ready[RINGER_SERIAL_PORTS])(void *context);

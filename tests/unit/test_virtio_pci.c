@@ -6,15 +6,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdio.h>
 
-#include "dev/pci/host.h"
 #include "dev/virtio/rng.h"
-#include "dev/virtio/virtio.h"
-#include "fake_slot.h"
-#include "virtq_driver.h"
-
-enum { SIZE = 8, STATUS = 20, QUEUE_ENABLE = 28, QUEUE_RESET = 58, NEEDS_RESET = 0x40 };
+#include "virtio_fixture.h"
 
 /* A device whose I/O takes as long as the test wants: it keeps the chains that it takes. */
 struct slow {
@@ -25,16 +19,9 @@ struct slow {
 };
 
 struct world {
-    struct fake_slot f;
-    struct driver d; /* the test's side of queue 0; its struct virtq is not used */
-    struct interrupt_inbox inbox;
-    struct interrupt_fabric fabric;
-    struct device *host, *rng;
+    struct fixture x;
+    struct device *rng;
     struct slow slow;
-    struct pci_function *function; /* whose registers follow */
-    u64 common, isr, config, notify;
-    unsigned lines;
-    char line[256];
 };
 
 static void slow_notify(struct virtio_device *v, unsigned queue)
@@ -75,121 +62,24 @@ static void fill(void *context, void *bytes, size_t size)
     memset(bytes, 0xa5, size);
 }
 
-static u8 read_cf9(void *context)
-{
-    (void)context;
-    return 0;
-}
-
-static void write_cf9(void *context, u8 value)
-{
-    (void)context;
-    (void)value;
-}
-
-static void log_line(void *context, const char *line)
-{
-    struct world *w = context;
-
-    w->lines++;
-    snprintf(w->line, sizeof(w->line), "%s", line);
-}
-
-static u32 get(struct world *w, u64 at, unsigned size)
-{
-    return (u32)bus_map_read(&w->f.bus, BUS_MMIO, at, size);
-}
-
-static void set(struct world *w, u64 at, unsigned size, u64 value)
-{
-    bus_map_write(&w->f.bus, BUS_MMIO, at, value, size);
-}
-
-static u64 config_at(const struct world *w, unsigned offset)
-{
-    return MEM_ECAM_START + w->function->slot * 0x8000u + offset;
-}
-
-/* As a driver: walk the capabilities. */
-static void find_registers(struct world *w, struct pci_function *function)
-{
-    u64 *const found[] = {NULL, &w->common, &w->notify, &w->isr, &w->config};
-    unsigned at;
-
-    w->function = function;
-    for (at = get(w, config_at(w, 0x34), 1); at; at = get(w, config_at(w, at + 1), 1)) {
-        unsigned type = get(w, config_at(w, at + 3), 1);
-        if (get(w, config_at(w, at), 1) == 9 && type >= 1 && type <= 4) {
-            unsigned bar = get(w, config_at(w, at + 4), 1);
-            *found[type] =
-                (get(w, config_at(w, 0x10 + 4 * bar), 4) & ~15u) + get(w, config_at(w, at + 8), 4);
-        }
-    }
-    set(w, config_at(w, 4), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-}
-
 static void init(struct world *w, bool packed)
 {
-    struct pci_host_config host = {
-        .fabric = &w->fabric, .mem = &w->d.mem, .read_cf9 = read_cf9, .write_cf9 = write_cf9};
     struct virtio_rng_config rng = {.fill = fill};
 
-    memset(w, 0, sizeof(*w));
-    fake_slot_init(&w->f);
-    w->f.slot.log = log_line;
-    w->f.slot.log_context = w;
-    driver_init(&w->d, packed, SIZE);
-    w->inbox.mode = 1;
-    w->fabric = (struct interrupt_fabric){.inboxes = &w->inbox, .count = 1};
-    for (unsigned i = 0; i < PCI_LINES; i++) {
-        host.lines[i] = fake_irq(&w->f, i);
-    }
-    assert_int_equal(pci_host_create(&w->f.slot, &host, &w->host), 0);
-    assert_int_equal(virtio_rng_create(pci_host_bus(w->host), &rng, &w->rng), 0);
-    w->slow.virtio = (struct virtio_device){.type = &slow_type,
-                                            .queues = 2,
-                                            .queue_size = SIZE,
-                                            .config = w->slow.config,
-                                            .config_bytes = sizeof(w->slow.config)};
-    assert_int_equal(virtio_init(&w->slow.virtio, pci_host_bus(w->host)), 0);
-    pci_assign(pci_host_bus(w->host));
-    find_registers(w, &container_of(w->rng, struct virtio_device, device)->pci);
+    fixture_init(&w->x, packed);
+    assert_int_equal(virtio_rng_create(pci_host_bus(w->x.host), &rng, &w->rng), 0);
+    w->slow = (struct slow){.virtio = {.type = &slow_type, .queues = 2, .queue_size = SIZE}};
+    w->slow.virtio.config = w->slow.config;
+    w->slow.virtio.config_bytes = sizeof(w->slow.config);
+    assert_int_equal(virtio_init(&w->slow.virtio, pci_host_bus(w->x.host)), 0);
+    fixture_found(&w->x, w->rng);
 }
 
 static void done(struct world *w)
 {
     device_destroy(w->rng);
     virtio_done(&w->slow.virtio);
-    device_destroy(w->host);
-    assert_int_equal(w->f.bus.count, 0);
-    bus_map_destroy(&w->f.bus);
-    driver_done(&w->d);
-}
-
-/* Reset, negotiate what we want, set queue 0 up. */
-static void start(struct world *w, u64 features)
-{
-    features |= 1ull << VIRTIO_F_VERSION_1;
-    if (w->d.packed) {
-        features |= 1ull << VIRTIO_F_RING_PACKED;
-    }
-    set(w, w->common + STATUS, 1, 0);
-    assert_int_equal(get(w, w->common + STATUS, 1), 0);
-    set(w, w->common + STATUS, 1, 3);
-    for (unsigned half = 0; half < 2; half++) {
-        set(w, w->common + 8, 4, half);
-        set(w, w->common + 12, 4, (u32)(features >> 32 * half));
-    }
-    set(w, w->common + STATUS, 1, 11);
-    assert_int_equal(get(w, w->common + STATUS, 1), 11);
-    set(w, w->common + 22, 2, 0);
-    set(w, w->common + 24, 2, SIZE);
-    set(w, w->common + 32, 8, DRIVER_RING);
-    set(w, w->common + 40, 8, DRIVER_AVAIL);
-    set(w, w->common + 48, 8, DRIVER_USED);
-    set(w, w->common + QUEUE_ENABLE, 2, 1);
-    set(w, w->common + STATUS, 1, 15);
-    assert_int_equal(get(w, w->common + STATUS, 1), 15);
+    fixture_done(&w->x);
 }
 
 static const struct driver_part page = {DRIVER_DATA, 0x1000, VIRTQ_WRITE};
@@ -201,20 +91,20 @@ static void fills_a_buffer(void **state)
         struct world w;
         u32 id, length;
         init(&w, packed);
-        assert_int_equal(get(&w, config_at(&w, 0), 4), 0x10441af4);
-        start(&w, 0);
-        driver_add(&w.d, &page, 1);
-        assert_false(driver_take(&w.d, &id, &length));
-        set(&w, w.notify, 2, 0);
-        assert_true(driver_take(&w.d, &id, &length));
+        assert_int_equal(get(&w.x, config_at(&w.x, 0), 4), 0x10441af4);
+        start_driver(&w.x, 0);
+        driver_add(&w.x.d, &page, 1);
+        assert_false(driver_take(&w.x.d, &id, &length));
+        set(&w.x, w.x.notify, 2, 0);
+        assert_true(driver_take(&w.x.d, &id, &length));
         assert_int_equal(length, 0x1000);
-        assert_int_equal(driver_at(&w.d, DRIVER_DATA)[0xfff], 0xa5);
-        assert_int_equal(driver_at(&w.d, DRIVER_DATA)[0x1000], 0);
-        assert_true(w.f.level[1]); /* slot 1's INTA# */
-        assert_int_equal(get(&w, w.isr, 1), 1);
-        assert_false(w.f.level[1]);
-        assert_int_equal(get(&w, w.isr, 1), 0);
-        assert_int_equal(w.lines, 0);
+        assert_int_equal(driver_at(&w.x.d, DRIVER_DATA)[0xfff], 0xa5);
+        assert_int_equal(driver_at(&w.x.d, DRIVER_DATA)[0x1000], 0);
+        assert_true(w.x.f.level[1]); /* slot 1's INTA# */
+        assert_int_equal(get(&w.x, w.x.isr, 1), 1);
+        assert_false(w.x.f.level[1]);
+        assert_int_equal(get(&w.x, w.x.isr, 1), 0);
+        assert_int_equal(w.x.lines, 0);
         done(&w);
     }
 }
@@ -227,22 +117,22 @@ static void interrupts_by_msix(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, 0);
-    table = get(&w, config_at(&w, 0x18), 4);
-    cap = w.function->msix.cap;
-    set(&w, table + 16, 8, 0xfee00000);
-    set(&w, table + 24, 8, 0x51);
-    set(&w, config_at(&w, cap + 2), 2, 0x8000);
-    set(&w, w.common + 26, 2, 1);
-    assert_int_equal(get(&w, w.common + 26, 2), 1);
-    driver_add(&w.d, &page, 1);
-    set(&w, w.notify, 2, 0);
-    assert_int_equal(w.inbox.irr[1], 1ull << (0x51 - 64));
-    assert_false(w.f.level[1]);
-    set(&w, w.common + 26, 2, 2); /* there are vectors 0 and 1 */
-    assert_int_equal(get(&w, w.common + 26, 2), 0xffff);
-    set(&w, w.common + 16, 2, 0);
-    assert_int_equal(get(&w, w.common + 16, 2), 0);
+    start_driver(&w.x, 0);
+    table = get(&w.x, config_at(&w.x, 0x18), 4);
+    cap = w.x.function->msix.cap;
+    set(&w.x, table + 16, 8, 0xfee00000);
+    set(&w.x, table + 24, 8, 0x51);
+    set(&w.x, config_at(&w.x, cap + 2), 2, 0x8000);
+    set(&w.x, w.x.common + 26, 2, 1);
+    assert_int_equal(get(&w.x, w.x.common + 26, 2), 1);
+    driver_add(&w.x.d, &page, 1);
+    set(&w.x, w.x.notify, 2, 0);
+    assert_int_equal(w.x.inbox.irr[1], 1ull << (0x51 - 64));
+    assert_false(w.x.f.level[1]);
+    set(&w.x, w.x.common + 26, 2, 2); /* there are vectors 0 and 1 */
+    assert_int_equal(get(&w.x, w.x.common + 26, 2), 0xffff);
+    set(&w.x, w.x.common + 16, 2, 0);
+    assert_int_equal(get(&w.x, w.x.common + 16, 2), 0);
     done(&w);
 }
 
@@ -252,33 +142,33 @@ static void negotiates(void **state)
 
     (void)state;
     init(&w, false);
-    set(&w, w.common, 4, 1);
-    assert_int_equal(get(&w, w.common + 4, 4), 1 | 4 | 1 << 8);
-    set(&w, w.common, 4, 0);
-    assert_int_equal(get(&w, w.common + 4, 4), 1u << 28 | 1u << 29);
-    set(&w, w.common, 4, 77);
-    assert_int_equal(get(&w, w.common + 4, 4), 0);
+    set(&w.x, w.x.common, 4, 1);
+    assert_int_equal(get(&w.x, w.x.common + 4, 4), 1 | 4 | 1 << 8);
+    set(&w.x, w.x.common, 4, 0);
+    assert_int_equal(get(&w.x, w.x.common + 4, 4), 1u << 28 | 1u << 29);
+    set(&w.x, w.x.common, 4, 77);
+    assert_int_equal(get(&w.x, w.x.common + 4, 4), 0);
 
     static const u64 bad[] = {0, 1ull << 32 | 1, 1ull << 32 | 1ull << 33, 1ull << 29};
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
-        set(&w, w.common + STATUS, 1, 0);
-        set(&w, w.common + STATUS, 1, 3);
-        set(&w, w.common + 8, 4, 0);
-        set(&w, w.common + 12, 4, (u32)bad[i]);
-        set(&w, w.common + 8, 4, 1);
-        set(&w, w.common + 12, 4, (u32)(bad[i] >> 32));
-        set(&w, w.common + STATUS, 1, 15);
-        assert_int_equal(get(&w, w.common + STATUS, 1), 3);
-        set(&w, w.common + STATUS, 1, 7); /* nor by itself */
-        assert_int_equal(get(&w, w.common + STATUS, 1), 3);
+        set(&w.x, w.x.common + STATUS, 1, 0);
+        set(&w.x, w.x.common + STATUS, 1, 3);
+        set(&w.x, w.x.common + 8, 4, 0);
+        set(&w.x, w.x.common + 12, 4, (u32)bad[i]);
+        set(&w.x, w.x.common + 8, 4, 1);
+        set(&w.x, w.x.common + 12, 4, (u32)(bad[i] >> 32));
+        set(&w.x, w.x.common + STATUS, 1, 15);
+        assert_int_equal(get(&w.x, w.x.common + STATUS, 1), 3);
+        set(&w.x, w.x.common + STATUS, 1, 7); /* nor by itself */
+        assert_int_equal(get(&w.x, w.x.common + STATUS, 1), 3);
     }
     /* What does not exist reads as 0, and is not written. */
-    set(&w, w.common + 22, 2, 1);
-    assert_int_equal(get(&w, w.common + 24, 2), 0);
-    set(&w, w.common + QUEUE_ENABLE, 2, 1);
-    set(&w, w.common + 0x40, 4, ~0u);
-    assert_int_equal(get(&w, w.common + 0x40, 4), 0);
-    assert_int_equal(get(&w, w.common + 18, 2), 1);
+    set(&w.x, w.x.common + 22, 2, 1);
+    assert_int_equal(get(&w.x, w.x.common + 24, 2), 0);
+    set(&w.x, w.x.common + QUEUE_ENABLE, 2, 1);
+    set(&w.x, w.x.common + 0x40, 4, ~0u);
+    assert_int_equal(get(&w.x, w.x.common + 0x40, 4), 0);
+    assert_int_equal(get(&w.x, w.x.common + 18, 2), 1);
     done(&w);
 }
 
@@ -290,18 +180,18 @@ static void waits_for_its_driver(void **state)
 
     (void)state;
     init(&w, false);
-    driver_add(&w.d, &page, 1);
-    set(&w, w.notify, 2, 0);
-    assert_false(driver_take(&w.d, &id, &length));
-    set(&w, config_at(&w, 4), 2, PCI_COMMAND_MEMORY);
-    start(&w, 0);
-    set(&w, w.notify, 2, 0);
-    assert_false(driver_take(&w.d, &id, &length));
-    set(&w, config_at(&w, 4), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    set(&w, w.notify + 4, 2, 1); /* another queue's, which there is not */
-    assert_false(driver_take(&w.d, &id, &length));
-    set(&w, w.notify, 2, 0);
-    assert_true(driver_take(&w.d, &id, &length));
+    driver_add(&w.x.d, &page, 1);
+    set(&w.x, w.x.notify, 2, 0);
+    assert_false(driver_take(&w.x.d, &id, &length));
+    set(&w.x, config_at(&w.x, 4), 2, PCI_COMMAND_MEMORY);
+    start_driver(&w.x, 0);
+    set(&w.x, w.x.notify, 2, 0);
+    assert_false(driver_take(&w.x.d, &id, &length));
+    set(&w.x, config_at(&w.x, 4), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    set(&w.x, w.x.notify + 4, 2, 1); /* another queue's, which there is not */
+    assert_false(driver_take(&w.x.d, &id, &length));
+    set(&w.x, w.x.notify, 2, 0);
+    assert_true(driver_take(&w.x.d, &id, &length));
     done(&w);
 }
 
@@ -313,30 +203,28 @@ static void needs_a_reset_after_a_fault(void **state)
     (void)state;
     init(&w, false);
     for (unsigned round = 0; round < 20; round++) {
-        memset(driver_at(&w.d, DRIVER_AVAIL), 0, 64);
-        memset(driver_at(&w.d, DRIVER_USED), 0, 128);
-        w.d.next = w.d.avail_index = w.d.used_seen = 0;
-        start(&w, 0);
-        driver_avail(&w.d)[1] = 100;
-        set(&w, w.notify, 2, 0);
-        assert_int_equal(get(&w, w.common + STATUS, 1), 15 | NEEDS_RESET);
-        assert_int_equal(get(&w, w.isr, 1), 2); /* the configuration has changed */
-        assert_int_equal(w.lines, round < 8 ? round + 1 : 8);
-        driver_avail(&w.d)[1] = 0;
-        driver_add(&w.d, &page, 1);
-        set(&w, w.notify, 2, 0);
-        assert_false(driver_take(&w.d, &id, &length));
+        fixture_forget(&w.x);
+        start_driver(&w.x, 0);
+        driver_avail(&w.x.d)[1] = 100;
+        set(&w.x, w.x.notify, 2, 0);
+        assert_int_equal(get(&w.x, w.x.common + STATUS, 1), 15 | NEEDS_RESET);
+        assert_int_equal(get(&w.x, w.x.isr, 1), 2); /* the configuration has changed */
+        assert_int_equal(w.x.lines, round < 8 ? round + 1 : 8);
+        driver_avail(&w.x.d)[1] = 0;
+        driver_add(&w.x.d, &page, 1);
+        set(&w.x, w.x.notify, 2, 0);
+        assert_false(driver_take(&w.x.d, &id, &length));
         if (round == 0) {
-            assert_string_equal(w.line, "virtio-rng in slot 1, queue 0: the guest gave an index of "
-                                        "available buffers that has jumped; it needs a reset");
+            assert_string_equal(w.x.line,
+                                "virtio-rng in slot 1, queue 0: the guest gave an index of "
+                                "available buffers that has jumped; it needs a reset");
         }
     }
-    w.d.avail_index = w.d.next = 0;
-    driver_avail(&w.d)[1] = 0;
-    start(&w, 0); /* and then it works again */
-    driver_add(&w.d, &page, 1);
-    set(&w, w.notify, 2, 0);
-    assert_true(driver_take(&w.d, &id, &length));
+    fixture_forget(&w.x);
+    start_driver(&w.x, 0); /* and then it works again */
+    driver_add(&w.x.d, &page, 1);
+    set(&w.x, w.x.notify, 2, 0);
+    assert_true(driver_take(&w.x.d, &id, &length));
     done(&w);
 }
 
@@ -350,35 +238,35 @@ static void reset_waits_for_io(void **state)
         struct world w;
         u32 id, length;
         init(&w, false);
-        find_registers(&w, &w.slow.virtio.pci);
-        start(&w, 1ull << VIRTIO_F_RING_RESET);
+        find_registers(&w.x, &w.slow.virtio.pci);
+        start_driver(&w.x, 1ull << VIRTIO_F_RING_RESET);
         assert_int_equal(w.slow.starts, 1);
-        driver_add(&w.d, &page, 1);
-        driver_add(&w.d, &page, 1);
-        set(&w, w.notify, 2, 0);
+        driver_add(&w.x.d, &page, 1);
+        driver_add(&w.x.d, &page, 1);
+        set(&w.x, w.x.notify, 2, 0);
         assert_int_equal(w.slow.count, 2);
         if (way == 0) {
-            set(&w, w.common + STATUS, 1, 0);
-            set(&w, w.common + STATUS, 1, 0);
+            set(&w.x, w.x.common + STATUS, 1, 0);
+            set(&w.x, w.x.common + STATUS, 1, 0);
             assert_int_equal(w.slow.resets, 2); /* the driver had reset it before all else */
-            assert_int_equal(get(&w, w.common + STATUS, 1), 15);
+            assert_int_equal(get(&w.x, w.x.common + STATUS, 1), 15);
         } else if (way == 1) {
-            set(&w, w.common + QUEUE_RESET, 2, 1);
-            assert_int_equal(get(&w, w.common + QUEUE_RESET, 2), 1);
+            set(&w.x, w.x.common + QUEUE_RESET, 2, 1);
+            assert_int_equal(get(&w.x, w.x.common + QUEUE_RESET, 2), 1);
         } else {
-            set(&w, config_at(&w, w.function->express + 8), 2, 0x8000);
-            pci_assign(pci_host_bus(w.host));
-            assert_int_equal(get(&w, w.common + STATUS, 1), 15);
+            set(&w.x, config_at(&w.x, w.x.function->express + 8), 2, 0x8000);
+            pci_assign(pci_host_bus(w.x.host));
+            assert_int_equal(get(&w.x, w.x.common + STATUS, 1), 15);
         }
-        set(&w, w.notify, 2, 0);
+        set(&w.x, w.x.notify, 2, 0);
         virtio_give(&w.slow.virtio, w.slow.held[0], 1);
-        assert_int_equal(get(&w, w.common + (way == 1 ? QUEUE_RESET : STATUS), 1),
+        assert_int_equal(get(&w.x, w.x.common + (way == 1 ? QUEUE_RESET : STATUS), 1),
                          way == 1 ? 1 : 15);
         virtio_give(&w.slow.virtio, w.slow.held[1], 1);
-        assert_int_equal(get(&w, w.common + (way == 1 ? QUEUE_RESET : STATUS), 1), 0);
-        assert_int_equal(get(&w, w.common + QUEUE_ENABLE, 2), 0);
-        assert_int_equal(get(&w, w.common + 32, 4), 0);
-        assert_false(driver_take(&w.d, &id, &length));
+        assert_int_equal(get(&w.x, w.x.common + (way == 1 ? QUEUE_RESET : STATUS), 1), 0);
+        assert_int_equal(get(&w.x, w.x.common + QUEUE_ENABLE, 2), 0);
+        assert_int_equal(get(&w.x, w.x.common + 32, 4), 0);
+        assert_false(driver_take(&w.x.d, &id, &length));
         done(&w);
     }
 }
@@ -389,19 +277,19 @@ static void has_a_configuration(void **state)
 
     (void)state;
     init(&w, false);
-    find_registers(&w, &w.slow.virtio.pci);
+    find_registers(&w.x, &w.slow.virtio.pci);
     w.slow.config[1] = 0x12345678;
-    assert_int_equal(get(&w, w.config + 4, 4), 0x12345678);
-    assert_int_equal(get(&w, w.config + 6, 1), 0x34);
-    assert_int_equal(get(&w, w.config + 8, 4), 0);
-    set(&w, w.config + 2, 2, 0xbeef);
+    assert_int_equal(get(&w.x, w.x.config + 4, 4), 0x12345678);
+    assert_int_equal(get(&w.x, w.x.config + 6, 1), 0x34);
+    assert_int_equal(get(&w.x, w.x.config + 8, 4), 0);
+    set(&w.x, w.x.config + 2, 2, 0xbeef);
     assert_int_equal(w.slow.config[0], 0xbeef0000);
-    set(&w, w.config + 8, 4, ~0u);
-    start(&w, 0);
-    unsigned generation = get(&w, w.common + 21, 1);
+    set(&w.x, w.x.config + 8, 4, ~0u);
+    start_driver(&w.x, 0);
+    unsigned generation = get(&w.x, w.x.common + 21, 1);
     virtio_config_changed(&w.slow.virtio);
-    assert_int_equal(get(&w, w.common + 21, 1), (generation + 1) & 0xff);
-    assert_int_equal(get(&w, w.isr, 1), 2);
+    assert_int_equal(get(&w.x, w.x.common + 21, 1), (generation + 1) & 0xff);
+    assert_int_equal(get(&w.x, w.x.isr, 1), 2);
     done(&w);
 }
 
@@ -413,26 +301,26 @@ static void has_a_window(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, 0);
-    cap = config_at(&w, w.slow.virtio.window); /* the same for both */
-    cap = config_at(&w, container_of(w.rng, struct virtio_device, device)->window);
-    set(&w, cap + 8, 4, STATUS);
-    set(&w, cap + 12, 4, 1);
-    assert_int_equal(get(&w, cap + 16, 1), 15);
-    assert_int_equal(get(&w, cap + 16, 4), 0); /* not the length that was set */
-    set(&w, cap + 16, 1, 0);
-    assert_int_equal(get(&w, w.common + STATUS, 1), 0);
+    start_driver(&w.x, 0);
+    cap = config_at(&w.x, w.slow.virtio.window); /* the same for both */
+    cap = config_at(&w.x, container_of(w.rng, struct virtio_device, device)->window);
+    set(&w.x, cap + 8, 4, STATUS);
+    set(&w.x, cap + 12, 4, 1);
+    assert_int_equal(get(&w.x, cap + 16, 1), 15);
+    assert_int_equal(get(&w.x, cap + 16, 4), 0); /* not the length that was set */
+    set(&w.x, cap + 16, 1, 0);
+    assert_int_equal(get(&w.x, w.x.common + STATUS, 1), 0);
     static const struct {
         u32 bar, offset, length;
     } bad[] = {{6, 0, 4}, {255, 0, 4}, {1, 0, 4}, {0, 0x4000, 4}, {0, 0xfffffffc, 4},
                {0, 1, 4}, {0, 0, 0},   {0, 0, 3}, {0, 0, ~0u},    {0, 0x3000, 1}};
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
-        set(&w, cap + 4, 1, bad[i].bar);
-        set(&w, cap + 8, 4, bad[i].offset);
-        set(&w, cap + 12, 4, bad[i].length);
+        set(&w.x, cap + 4, 1, bad[i].bar);
+        set(&w.x, cap + 8, 4, bad[i].offset);
+        set(&w.x, cap + 12, 4, bad[i].length);
         for (unsigned size = 1; size <= 4; size *= 2) {
-            assert_int_equal(get(&w, cap + 16, size), 0);
-            set(&w, cap + 16, size, ~0u);
+            assert_int_equal(get(&w.x, cap + 16, size), 0);
+            set(&w.x, cap + 16, size, ~0u);
         }
     }
     done(&w);
@@ -446,7 +334,7 @@ static void fill_and_add(void *context, void *bytes, size_t size)
     (void)context;
     (void)bytes;
     (void)size;
-    driver_make_available(&endless->d, 0);
+    driver_make_available(&endless->x.d, 0);
 }
 
 static void takes_turns(void **state)
@@ -459,18 +347,18 @@ static void takes_turns(void **state)
     endless = &w;
     init(&w, false);
     device_destroy(w.rng);
-    assert_int_equal(virtio_rng_create(pci_host_bus(w.host), &rng, &w.rng), 0);
-    pci_assign(pci_host_bus(w.host));
-    find_registers(&w, &container_of(w.rng, struct virtio_device, device)->pci);
-    start(&w, 0);
-    driver_add(&w.d, &page, 1);
-    set(&w, w.notify, 2, 0);
-    used = driver_used(&w.d)[1];
+    assert_int_equal(virtio_rng_create(pci_host_bus(w.x.host), &rng, &w.rng), 0);
+    pci_assign(pci_host_bus(w.x.host));
+    find_registers(&w.x, &container_of(w.rng, struct virtio_device, device)->pci);
+    start_driver(&w.x, 0);
+    driver_add(&w.x.d, &page, 1);
+    set(&w.x, w.x.notify, 2, 0);
+    used = driver_used(&w.x.d)[1];
     assert_int_equal(used, VIRTQ_SIZE_MAX);
-    timer_queue_run(&w.f.timers);
-    assert_int_equal(driver_used(&w.d)[1], (u16)(used + VIRTQ_SIZE_MAX));
-    set(&w, w.common + STATUS, 1, 0);
-    assert_null(w.f.timers.first);
+    timer_queue_run(&w.x.f.timers);
+    assert_int_equal(driver_used(&w.x.d)[1], (u16)(used + VIRTQ_SIZE_MAX));
+    set(&w.x, w.x.common + STATUS, 1, 0);
+    assert_null(w.x.f.timers.first);
     done(&w);
 }
 

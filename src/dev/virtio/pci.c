@@ -121,6 +121,7 @@ void virtio_fail(struct virtio_device *v, unsigned queue, const char *reason)
         return;
     }
     v->status |= STATUS_NEEDS_RESET;
+    v->queue[queue].fault = reason; /* what is in flight there is dropped as it is given back */
     if (v->failures++ < FAILURES_TOLD) {
         device_log(v->pci.bus->slot,
                    "%s in slot %u, queue %u: the guest gave %s; it needs a reset%s", v->type->name,
