@@ -291,12 +291,16 @@ ALWAYS_INLINE bool load_slot(struct cpu *cpu, const struct op *op, u64 *value)
 
 static s64 pop_seg(struct cpu *cpu, const struct op *op, s64 left)
 {
-    u64 selector;
+    u64 selector, rsp = cpu->gpr[RSP];
 
-    if (!load_slot(cpu, op, &selector) || !segment_load(cpu, op->dst, (u16)selector)) {
+    if (!load_slot(cpu, op, &selector)) {
         return fault(cpu, op, left);
     }
-    stack_add(cpu, op->size);
+    stack_add(cpu, op->size); /* by the size of the old stack, if this is POP SS */
+    if (!segment_load(cpu, op->dst, (u16)selector)) {
+        cpu->gpr[RSP] = rsp;
+        return fault(cpu, op, left);
+    }
     return loaded_segment(cpu, op, left);
 }
 
