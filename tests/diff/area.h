@@ -7,7 +7,7 @@
  *      AREA + 0x5000   data, two pages, then a read-only one, then nothing
  *      AREA + 0x9000   data, two pages
  *      AREA + 0xf000   data, a page: where the segments end
- *      AREA + 0x10000  on the host only: where IRETQ finds its frame
+ *      AREA + 0x18000  on the host only: where IRETQ finds its frame
  *
  * All else is absent.  What no case changes is the area's *contents*: INT3 in the code pages,
  * pseudo-random values elsewhere
@@ -19,11 +19,11 @@
 #include "base/types.h"
 
 #define AREA       0x10000000u
-#define AREA_SIZE  0x11000u
+#define AREA_SIZE  0x19000u
 #define AREA_PAGES (AREA_SIZE / PAGE_SIZE)
 #define CODE       (AREA + 0x1000)
 #define CODE_SIZE  0x2000u
-#define FRAME      (AREA + 0x10000)
+#define FRAME      (AREA + 0x18000)
 
 #define INT3 0xcc
 

@@ -106,11 +106,14 @@ static inline void case_keep_stack_pointer(struct diff_case *c)
     }
 }
 
-/* Add a write of memory before the case starts; its code is written after it.  Ignored outside of
- * what can be written, or where the case has no more room. */
+/* Add a write of memory before the case starts.  Ignored outside of what can be written, over the
+ * code and the INT3s after it, and where the case has no more room. */
 static inline void case_poke(struct diff_case *c, u64 address, u64 value, unsigned size)
 {
-    if (c->pokes < CASE_POKES && area_has(address, size)) {
+    u64 start = case_start(c);
+    bool over_code = address + size > start && address < start + 2 * INSN_MAX_LENGTH;
+
+    if (c->pokes < CASE_POKES && area_has(address, size) && !over_code) {
         c->poke[c->pokes++] = (struct poke){address, value, (u8)size};
     }
 }

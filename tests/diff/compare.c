@@ -48,6 +48,7 @@ static struct tolerance tolerance(const struct comparison *k, const struct diff_
         t.open = differences_of(&insn, c, k->vendor, &bits, k->used);
         t.flags |= is_exception ? 0 : insn_row(&insn)->flags_undefined;
         t.flags |= t.open & OPEN_RF ? RFLAGS_RF : 0;
+        t.flags |= t.open & OPEN_FLAGS ? RFLAGS_ARITHMETIC : 0;
         open_registers(&t, &insn, bits);
     }
     return t;
@@ -182,12 +183,16 @@ static const char *compare_state(const struct diff_case *c, const struct toleran
     return compare_fpu(host, guest);
 }
 
-/* To 64-bit code from a 16- or 32-bit stack: whether the old mode or the new one governs it. */
+/* From 64-bit code to other code or back, with a stack on which it matters whether the old mode or
+ * the new one governs it. */
 static bool is_new_stack(const struct diff_case *c, const struct outcome *host,
                          const struct outcome *guest)
 {
-    return c->mode != INSN_MODE_64 && c->before.ss != USER_DATA &&
-           (host->after.cs == USER_CODE64 || guest->after.cs == USER_CODE64);
+    bool leaves = host->after.cs != USER_CODE64 || guest->after.cs != USER_CODE64;
+    bool enters = host->after.cs == USER_CODE64 || guest->after.cs == USER_CODE64;
+
+    return c->mode == INSN_MODE_64 ? leaves && c->before.gpr[RSP] >> 32
+                                   : enters && c->before.ss != USER_DATA;
 }
 
 /* Did it end at its first instruction?  (One that leads to itself may do so in another segment.) */
@@ -208,6 +213,12 @@ static bool has_misaligned_mode(const struct outcome *host)
     return host->fpu.mxcsr & MXCSR_MM;
 }
 
+/* Has a hypervisor a part of the upper half for itself? */
+static bool is_hidden_half(const struct outcome *host, const struct outcome *guest)
+{
+    return host->vector == VECTOR_GP && guest->vector == VECTOR_PF && guest->cr2 >= TASK_SIZE_MAX;
+}
+
 /* Do the rules say that this case cannot be compared? */
 static bool is_open(const struct diff_case *c, const struct tolerance *t,
                     const struct outcome *host, const struct outcome *guest)
@@ -217,7 +228,7 @@ static bool is_open(const struct diff_case *c, const struct tolerance *t,
 
     return t->open & OPEN_CASE || (t->open & OPEN_EXCEPTION && both_stay) ||
            (t->open & OPEN_FAULT && memory) || is_new_stack(c, host, guest) ||
-           has_misaligned_mode(host);
+           has_misaligned_mode(host) || is_hidden_half(host, guest);
 }
 
 const char *compare_outcomes(struct comparison *k, const struct diff_case *c,

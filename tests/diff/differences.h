@@ -26,7 +26,8 @@ enum {
     OPEN_WORDS = 1 << 7,       /* of what it stores, bits of each 8 bytes: bits */
     OPEN_FAULT = 1 << 8,       /* if there is a fault of memory: whether there is one, and where */
     OPEN_RF = 1 << 9,          /* RFLAGS.RF, saved by a trap */
-    OPEN_SEQUENCE = 1 << 10,   /* no more than what the table says, but a sequence cannot have it */
+    OPEN_FLAGS = 1 << 10,      /* the arithmetic flags */
+    OPEN_SEQUENCE = 1 << 11,   /* no more than what the table says, but a sequence cannot have it */
 };
 
 struct difference {

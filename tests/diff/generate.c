@@ -368,7 +368,8 @@ static bool finish_undefined(struct draft *d)
         return false;
     }
     c->kind = CASE_UNDEFINED;
-    c->code_size = INSN_MAX_LENGTH;
+    /* Only what the decoder has looked at: INT3s follow, should the host know the instruction. */
+    c->code_size = d->insn.length;
     if (d->decoded == INSN_UNDEFINED && case_start(c) >= CODE + PAGE_SIZE) {
         c->before.rip -= PAGE_SIZE; /* nor whether its last bytes can be fetched */
     }

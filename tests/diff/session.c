@@ -130,9 +130,6 @@ static void print_side(const char *who, const struct outcome *o)
             "\n         fcw %x fsw %x ftw %x fop %x fip %lx fdp %lx mxcsr %x, %u words changed",
             o->fpu.fcw, o->fpu.fsw, o->fpu.ftw, o->fpu.fop, o->fpu.fip, o->fpu.fdp, o->fpu.mxcsr,
             o->changes);
-    for (unsigned i = 0; i < o->changes && i < 4; i++) {
-        fprintf(stderr, " [%x] %lx", AREA + o->change[i].offset, o->change[i].value);
-    }
     fprintf(stderr, "\n");
 }
 
@@ -149,6 +146,27 @@ static void print_code(const struct diff_case *c)
         if (c->kind == CASE_UNDEFINED || !insn.length) {
             return;
         }
+    }
+}
+
+/* The first words of memory that differ. */
+static void print_memory(const struct outcome *native, const struct outcome *guest)
+{
+    unsigned printed = 0;
+
+    for (unsigned i = 0; i < CASE_CHANGES && printed < 8; i++) {
+        const struct change *n = i < native->changes ? &native->change[i] : NULL;
+        const struct change *g = i < guest->changes ? &guest->change[i] : NULL;
+        if (n && g && n->offset == g->offset && n->value == g->value) {
+            continue;
+        }
+        if (n) {
+            fprintf(stderr, "  host   wrote %x: %lx\n", AREA + n->offset, n->value);
+        }
+        if (g) {
+            fprintf(stderr, "  Ringer wrote %x: %lx\n", AREA + g->offset, g->value);
+        }
+        printed++;
     }
 }
 
@@ -184,6 +202,7 @@ void session_print(struct session *s, const struct diff_case *c, const char *wha
     print_registers("st", native->fpu.st[0], guest->fpu.st[0], 8, 10);
     print_registers("xmm", native->fpu.xmm[0], guest->fpu.xmm[0], 16, 16);
     print_registers("ymm", native->fpu.ymm_high[0], guest->fpu.ymm_high[0], 16, 16);
+    print_memory(native, guest);
     repro_write(c, text, sizeof(text));
     fprintf(stderr, "%s --repro '%s'\n\n", s->program, text);
 }
@@ -246,20 +265,27 @@ static void fill(struct session *s, struct half *half, u64 *number)
     }
 }
 
-static void failed(struct session *s, const struct diff_case *c, const char *what)
+/* native and guest: what differs; NULL if the host's process was lost. */
+static void failed(struct session *s, const struct diff_case *c, const char *what,
+                   const struct outcome *native, const struct outcome *guest)
 {
-    struct outcome *native = case_alloc(2 * sizeof(*native)), *guest = native + 1;
+    struct outcome *again = case_alloc(2 * sizeof(*again));
     struct diff_case *shrunk = case_alloc(sizeof(*shrunk));
 
     s->report.different++;
     *shrunk = *c;
     if (s->report.different <= s->most_failures) {
         shrink(s, shrunk, what);
-        const char *again = session_try(s, shrunk, native, guest);
-        session_print(s, shrunk, again ? again : what, native, guest);
+        const char *still = session_try(s, shrunk, &again[0], &again[1]);
+        if (still || !native) {
+            session_print(s, shrunk, still ? still : what, &again[0], &again[1]);
+        } else {
+            fprintf(stderr, "Only once: ");
+            session_print(s, c, what, native, guest);
+        }
     }
     free(shrunk);
-    free(native);
+    free(again);
 }
 
 static void compare_one(struct session *s, const struct diff_case *c, const struct outcome *native,
@@ -277,7 +303,7 @@ static void compare_one(struct session *s, const struct diff_case *c, const stru
         report_count(&s->report, c, at_start);
     }
     if (what) {
-        failed(s, c, what);
+        failed(s, c, what, native, guest);
     }
 }
 
@@ -310,7 +336,7 @@ static void compare_batch(struct session *s, const struct half *half,
 {
     for (unsigned i = 0; i < half->count; i++) {
         if (lost[i]) {
-            failed(s, &half->cases[i], "the host's process, which was lost,");
+            failed(s, &half->cases[i], "the host's process, which was lost,", NULL, NULL);
         } else {
             compare_one(s, &half->cases[i], &outcomes[i], &half->guest[i]);
         }
