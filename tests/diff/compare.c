@@ -239,6 +239,7 @@ const char *compare_outcomes(struct comparison *k, const struct diff_case *c,
 
     k->hidden = c->kind == CASE_UNDEFINED && guest->vector == VECTOR_UD && stays(c, guest) &&
                 !(host->vector == VECTOR_UD && stays(c, host));
+    k->once = t.open & OPEN_ONCE;
     k->not_compared = k->hidden || is_open(c, &t, host, guest);
     if (k->not_compared) {
         return NULL;

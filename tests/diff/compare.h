@@ -9,6 +9,7 @@ struct comparison {
     enum vendor vendor;
     u64 *used;         /* by index in differences[]: for how many cases */
     bool not_compared; /* result: something in differences[] keeps all of it from being compared */
+    bool once;         /* result: a difference counts only if it is there again */
     bool hidden;       /* result: the host has an instruction there that guests are not shown */
 };
 

@@ -114,12 +114,13 @@ static bool ten_bytes(const struct insn *insn, const struct diff_case *c)
     return memory_of(insn) && memory_of(insn)->size == 10;
 }
 
-/* x87 operands of several accesses, each of which wraps by itself. */
+/* Operands of several accesses, each of which wraps by itself. */
 static bool wraps(const struct insn *insn, const struct diff_case *c)
 {
+    const struct operand *memory = memory_of(insn);
+
     (void)c;
-    return insn->address_size == 2 && memory_of(insn) && insn_row(insn)->attributes & ATTR_X87 &&
-           (memory_of(insn)->size == 10 || !memory_of(insn)->size);
+    return insn->address_size == 2 && memory && (memory->size == 10 || !memory->size);
 }
 
 static bool aligned_on_stack(const struct insn *insn, const struct diff_case *c)
@@ -145,6 +146,7 @@ static bool partly_initial(const struct insn *insn, const struct diff_case *c)
 #define AMD_LFS    "AMD checks offset and selector one after the other"
 #define HOST_VALUE "the value is the host's own"
 #define SHA_ALIGN  "AMD's SHA instructions do not ask for alignment"
+#define SWITCHED   "when Linux takes the CPU away, a component may become one in use"
 #define IN_USE     "which components count as in use is the processor's"
 #define IMAGE      "in which order it touches so much memory is the processor's"
 #define MASK_MOVE  "whether what is masked out can fault is the processor's"
@@ -197,6 +199,9 @@ const struct difference differences[] = {
     {INSN_XSAVEC, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
     {INSN_XSAVEOPT, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
     {INSN_XRSTOR, ANY, OPEN_EXCEPTION, 0, NULL, IMAGE},
+    {INSN_XSAVE, ANY, OPEN_ONCE, 0, partly_initial, SWITCHED},
+    {INSN_XSAVEC, ANY, OPEN_ONCE, 0, partly_initial, SWITCHED},
+    {INSN_XSAVEOPT, ANY, OPEN_ONCE, 0, partly_initial, SWITCHED},
     {INSN_XSAVE, INTEL, OPEN_MEMORY, 0, partly_initial, IN_USE},
     {INSN_XSAVEC, INTEL, OPEN_MEMORY, 0, partly_initial, IN_USE},
     {INSN_XSAVEOPT, INTEL, OPEN_MEMORY, 0, partly_initial, IN_USE},

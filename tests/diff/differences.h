@@ -27,7 +27,8 @@ enum {
     OPEN_FAULT = 1 << 8,       /* if there is a fault of memory: whether there is one, and where */
     OPEN_RF = 1 << 9,          /* RFLAGS.RF, saved by a trap */
     OPEN_FLAGS = 1 << 10,      /* the arithmetic flags */
-    OPEN_SEQUENCE = 1 << 11,   /* no more than what the table says, but a sequence cannot have it */
+    OPEN_ONCE = 1 << 11,       /* what does not differ when it is run again */
+    OPEN_SEQUENCE = 1 << 12,   /* no more than what the table says, but a sequence cannot have it */
 };
 
 struct difference {
