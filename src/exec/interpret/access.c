@@ -41,16 +41,41 @@ static bool check_canonical(struct cpu *cpu, unsigned segment, gva_t gva, unsign
            raise_address_fault(cpu, segment);
 }
 
-static bool check_address(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size)
+/* What #AC asks of an operand of that size.  Intel SDM vol. 3A, "Alignment Requirements by Data
+ * Type"; wider ones than 10 bytes that are no images of the FPU have rules of their own. */
+static unsigned alignment(unsigned size)
 {
-    if (!check_canonical(cpu, segment, gva, size)) {
-        return false;
+    switch (size) {
+    case 1:
+    case 2:
+    case 4:
+    case 8:
+        return size;
+    case 10: /* m80 */
+        return 8;
+    case 14: /* FNSTENV and FNSAVE with operands of 16 bits */
+    case 94:
+        return 2;
+    case 28:
+    case 108:
+        return 4;
+    default:
+        return 1;
     }
+}
+
+bool check_aligned(struct cpu *cpu, gva_t gva, unsigned align)
+{
     if (unlikely(cpu->cpl == 3 && (cpu->rflags & RFLAGS_AC) && (cpu->mmu.paging.cr0 & CR0_AM) &&
-                 size <= 8 && (gva & (size - 1)) && bits_is_power_of_two(size))) {
+                 (gva & (align - 1)))) {
         return cpu_raise_error(cpu, VECTOR_AC, 0);
     }
     return true;
+}
+
+static bool check_address(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size)
+{
+    return check_canonical(cpu, segment, gva, size) && check_aligned(cpu, gva, alignment(size));
 }
 
 /* Under --icount a device must see the exact time, and after an access that a debugger watches

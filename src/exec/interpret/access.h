@@ -42,6 +42,9 @@ bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value,
  */
 bool probe_slow(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, void **hva);
 
+/* False: #AC is pending, which is on and finds gva misaligned; align is a power of two. */
+bool check_aligned(struct cpu *cpu, gva_t gva, unsigned align);
+
 /* The same without #AC, which masked moves and gathers never raise. */
 bool load_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsigned size);
 bool store_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, const void *value,

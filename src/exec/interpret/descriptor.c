@@ -28,7 +28,7 @@ APART bool do_store_table(struct cpu *cpu, const struct op *op)
     memcpy(bytes, &table->limit, 2);
     memcpy(bytes + 2, &table->base, 8);
     if (!umip_allows(cpu) || !op_address(cpu, op, size, ACCESS_WRITE, &gva) ||
-        !store_slow(cpu, op->segment, gva, bytes, size)) {
+        !check_aligned(cpu, gva, 4) || !store_unaligned(cpu, op->segment, gva, bytes, size)) {
         return false;
     }
     return true;
