@@ -93,6 +93,8 @@ void debug_serve(struct ringer *m)
         }
     }
     if (found) {
+        vcpus_hold(
+            m); /* its message may still be on the way: only an order to hold lets it go on */
         m->held = m->paused = true;
         end_orders(m);
         if (m->debug.stopped) {
