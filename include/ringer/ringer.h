@@ -117,6 +117,7 @@ enum ringer_exit_reason {
     RINGER_EXIT_COUNT,        /* ringer_run_until(): that instruction has been reached */
     RINGER_EXIT_REPLAYED,     /* the end of a recording, which the guest itself has not ended */
     RINGER_EXIT_DIVERGED,     /* a replay went another way; ringer_error() has where */
+    RINGER_EXIT_UNSUPPORTED,  /* the engine cannot run this guest; ringer_error() has the reason */
     RINGER_EXIT_FAILURE,      /* Ringer itself failed; ringer_error() has the reason */
 };
 

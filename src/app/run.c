@@ -247,6 +247,9 @@ static int finish(struct run *run, const struct ringer_exit *end)
     case RINGER_EXIT_DIVERGED:
         complain(ringer_error(run->machine));
         return STATUS_DIFFERENT;
+    case RINGER_EXIT_UNSUPPORTED:
+        complain(ringer_error(run->machine));
+        return STATUS_USER;
     case RINGER_EXIT_FAILURE:
         break;
     }

@@ -19,10 +19,23 @@ static void hybrid_execute(struct cpu *cpu, u64 limit)
 {
     interpret_return_at_mode_change(cpu, true);
     if (cpu->cpl == 3) {
-        direct_execute(cpu, limit);
+        direct_execute_user(cpu, limit);
     } else {
         interpret_execute(cpu, limit);
     }
+}
+
+/* Theorem 1: all code runs itself, and what is privileged traps. */
+static void trap_execute(struct cpu *cpu, u64 limit)
+{
+    interpret_return_at_mode_change(cpu, true);
+    direct_execute_all(cpu, limit);
+}
+
+/* A process has no upper half: a kernel that lives there cannot be mapped. */
+static bool trap_refuses(const struct cpu *cpu)
+{
+    return cpu->cpl < 3 && cpu->code_mode == INSN_MODE_64 && cpu->rip >> 63;
 }
 
 const struct engine engines[] = {
@@ -36,6 +49,13 @@ const struct engine engines[] = {
         .summary = "interpret the guest's kernel, run its programs on the host's CPU",
         .execute = hybrid_execute,
         .is_direct = true,
+    },
+    {
+        .name = "trap",
+        .summary = "run all code on the host's CPU, and emulate what traps: Popek and Goldberg",
+        .execute = trap_execute,
+        .is_direct = true,
+        .refuses = trap_refuses,
     },
 };
 const unsigned engine_count = ARRAY_SIZE(engines);
@@ -158,6 +178,9 @@ static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit
         }
         if (cpu->icount >= limit) {
             return EXIT_LIMIT;
+        }
+        if (engine->refuses && engine->refuses(cpu)) {
+            return EXIT_REFUSED;
         }
         if (!cpu->fault.pending) {
             execute(cpu, engine, next_deadline(cpu, limit));

@@ -14,6 +14,7 @@ enum cpu_exit {
     EXIT_SHUTDOWN, /* triple fault */
     EXIT_LIMIT,    /* cpu->icount has reached the limit given */
     EXIT_DEBUGGER, /* cpu->debugger.stop says why */
+    EXIT_REFUSED,  /* the engine cannot run this guest: struct engine's refuses() */
 };
 
 struct engine {
@@ -26,6 +27,8 @@ struct engine {
     /* Guest code runs on the host's CPU: the process has to be made for it (vm/cpu_direct.c), and
      * the guest's TSC is the host's. */
     bool is_direct;
+    /* NULL where it runs every guest.  Else: what keeps it from running this one now? */
+    bool (*refuses)(const struct cpu *cpu);
 };
 
 extern const struct engine engines[];

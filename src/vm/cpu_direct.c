@@ -27,9 +27,10 @@
 #define SS_AUTODISARM (1u << 31)
 #endif
 
-/* With what 64-bit programs run on Linux. */
-#define USER_CS 0x33
-#define USER_SS 0x2b
+/* With what programs run on Linux. */
+#define USER_CS    0x33
+#define USER_CS_32 0x23
+#define USER_DS    0x2b
 
 /* Intel SDM vol. 3A, "Page-Fault Error Code". */
 #define ERROR_WRITE 2u
@@ -101,25 +102,58 @@ static void arm_signal_stack(void)
     syscall3(__NR_sigaltstack, (long)&stack, 0, 0);
 }
 
+#define GET_SELECTOR(name)                            \
+    ({                                                \
+        u32 value;                                    \
+        __asm__("mov %%" #name ", %0" : "=r"(value)); \
+        (u16) value;                                  \
+    })
+#define SET_SELECTOR(name, value) __asm__ volatile("mov %0, %%" #name ::"r"((u32)(value)))
+
+/* 32-bit code needs data segments; what is null in the guest, is null. */
+static u16 data_selector(const struct cpu *cpu, unsigned seg)
+{
+    return cpu->code_mode == INSN_MODE_64 || segment_is_null(cpu->seg[seg].selector) ? 0 : USER_DS;
+}
+
+static void load_selectors(struct vcpu_process *p)
+{
+    const struct cpu *cpu = p->cpu;
+
+    p->selectors[SEG_CS] = cpu->code_mode == INSN_MODE_64 ? USER_CS : USER_CS_32;
+    p->selectors[SEG_SS] = USER_DS;
+    p->selectors[SEG_DS] = data_selector(cpu, SEG_DS);
+    p->selectors[SEG_ES] = data_selector(cpu, SEG_ES);
+    p->selectors[SEG_FS] = data_selector(cpu, SEG_FS);
+    p->selectors[SEG_GS] = data_selector(cpu, SEG_GS);
+    if (cpu->code_mode != INSN_MODE_64) {
+        SET_SELECTOR(ds, p->selectors[SEG_DS]);
+        SET_SELECTOR(es, p->selectors[SEG_ES]);
+        SET_SELECTOR(fs, p->selectors[SEG_FS]);
+        SET_SELECTOR(gs, p->selectors[SEG_GS]);
+    }
+}
+
 /* A frame is always at the top of that stack, wherever the guest's RSP points: SS_AUTODISARM. */
 static void enter(void *context, struct cpu *cpu, bool step)
 {
     struct vcpu_process *p = context;
     struct gate *gate = p->gate;
-    u32 flags = cpu_arithmetic_flags(cpu) | (cpu->rflags & (RFLAGS_DF | RFLAGS_ID)) | RFLAGS_IF |
-                RFLAGS_FIXED | (step ? RFLAGS_TF : 0);
+    u32 flags = cpu_arithmetic_flags(cpu) | (cpu->rflags & (RFLAGS_DF | RFLAGS_AC | RFLAGS_ID)) |
+                RFLAGS_IF | RFLAGS_FIXED | (step ? RFLAGS_TF : 0);
     bool time_traps = p->vm->clock.icount;
     sigset_t none = 0;
 
     p->stepping = step;
+    load_selectors(p);
     gate->rax = cpu->gpr[RAX];
     gate->rcx = cpu->gpr[RCX];
     gate->rdx = cpu->gpr[RDX];
     gate->frame[0] = cpu->rip;
-    gate->frame[1] = USER_CS;
+    gate->frame[1] = p->selectors[SEG_CS];
     gate->frame[2] = flags;
     gate->frame[3] = cpu->gpr[RSP];
-    gate->frame[4] = USER_SS;
+    gate->frame[4] = p->selectors[SEG_SS];
     arm_signal_stack();
     if (time_traps) {
         syscall3(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0);
@@ -150,25 +184,20 @@ static void take_registers(struct cpu *cpu, const struct sigcontext *s)
     cpu->rip = s->rip;
     cpu_set_rflags(cpu, ((u32)s->eflags & (RFLAGS_ARITHMETIC | own)) |
                             (cpu->rflags & ~(own | RFLAGS_RF)));
-    __asm__("rdfsbase %0" : "=r"(cpu->seg[SEG_FS].base));
-    __asm__("rdgsbase %0" : "=r"(cpu->seg[SEG_GS].base));
+    if (cpu->code_mode == INSN_MODE_64) {
+        __asm__ volatile("rdfsbase %0" : "=r"(cpu->seg[SEG_FS].base));
+        __asm__ volatile("rdgsbase %0" : "=r"(cpu->seg[SEG_GS].base));
+    }
 }
 
-#define GET_SELECTOR(name)                            \
-    ({                                                \
-        u32 value;                                    \
-        __asm__("mov %%" #name ", %0" : "=r"(value)); \
-        (u16) value;                                  \
-    })
-#define CLEAR_SELECTOR(name) __asm__ volatile("mov %0, %%" #name ::"r"(0))
-
-/* User code may have loaded segment registers; for the guest, its own tables say what is in them.
+/* Guest code may have loaded segment registers; for the guest, its own tables say what is in them.
  * LIMIT: where the guest's GDT has no such descriptor it should have trapped. */
-static void take_selector(struct cpu *cpu, unsigned seg, u16 selector)
+static void take_selector(struct vcpu_process *p, unsigned seg, u16 selector)
 {
+    struct cpu *cpu = p->cpu;
     u64 base = cpu->seg[seg].base;
 
-    if (selector == cpu->seg[seg].selector) {
+    if (selector == p->selectors[seg]) {
         return;
     }
     if (!segment_load(cpu, seg, selector)) {
@@ -178,24 +207,33 @@ static void take_selector(struct cpu *cpu, unsigned seg, u16 selector)
     }
 }
 
-static void take_segments(struct cpu *cpu, u16 cs)
+/* A far transfer without a trap: into compatibility mode, or out of it. */
+static void take_code_selector(struct vcpu_process *p, u16 selector)
 {
-    take_selector(cpu, SEG_DS, GET_SELECTOR(ds));
-    take_selector(cpu, SEG_ES, GET_SELECTOR(es));
-    take_selector(cpu, SEG_FS, GET_SELECTOR(fs));
-    take_selector(cpu, SEG_GS, GET_SELECTOR(gs));
-    CLEAR_SELECTOR(ds);
-    CLEAR_SELECTOR(es);
-    CLEAR_SELECTOR(fs);
-    CLEAR_SELECTOR(gs);
-    if (cs != USER_CS) { /* a far transfer into compatibility mode */
-        struct descriptor d;
-        if (segment_read(cpu, cs, VECTOR_GP, &d)) {
-            cpu->seg[SEG_CS] = segment_from(&d, cs);
-        }
-        cpu->fault.pending = false;
-        cpu_update_mode(cpu);
+    struct cpu *cpu = p->cpu;
+    struct descriptor d;
+
+    if (selector == p->selectors[SEG_CS]) {
+        return;
     }
+    if (segment_read(cpu, selector, VECTOR_GP, &d)) {
+        cpu->seg[SEG_CS] = segment_from(&d, selector);
+    }
+    cpu->fault.pending = false;
+    cpu_update_mode(cpu);
+}
+
+static void take_segments(struct vcpu_process *p, u16 cs)
+{
+    take_selector(p, SEG_DS, GET_SELECTOR(ds));
+    take_selector(p, SEG_ES, GET_SELECTOR(es));
+    take_selector(p, SEG_FS, GET_SELECTOR(fs));
+    take_selector(p, SEG_GS, GET_SELECTOR(gs));
+    SET_SELECTOR(ds, 0);
+    SET_SELECTOR(es, 0);
+    SET_SELECTOR(fs, 0);
+    SET_SELECTOR(gs, 0);
+    take_code_selector(p, cs);
 }
 
 /* The vector and FPU registers are only in the frame now. */
@@ -266,7 +304,7 @@ void vcpu_leave_guest(const struct rt_sigframe *frame)
         return; /* it had not begun, and all is still in *cpu */
     }
     take_registers(cpu, s);
-    take_segments(cpu, s->cs);
+    take_segments(p, s->cs);
 }
 
 /* ------------------------------------------------------------------ setting up */

@@ -211,7 +211,7 @@ static u64 run_due(struct vcpu_process *p)
 
 static void trace_exit(struct vcpu_process *p, enum cpu_exit exit)
 {
-    static const char *const names[] = {"paused", "halted", "shutdown", "limit", "debugger"};
+    static const char *const names[] = {"paused", "halted", "shutdown", "limit", "debugger", "refused"};
     char line[64];
 
     if (p->vm->trace_kinds & TRACE_EXITS) {
@@ -264,6 +264,9 @@ static _Noreturn void run(void)
             break;
         case EXIT_SHUTDOWN:
             hold(p, VCPU_SHUTDOWN);
+            break;
+        case EXIT_REFUSED:
+            hold(p, VCPU_REFUSED);
             break;
         case EXIT_DEBUGGER:
             hold(p, VCPU_STOPPED);

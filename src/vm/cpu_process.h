@@ -39,11 +39,12 @@ struct vcpu_process {
 
     /* Where the engine runs guest code on the host's CPU. */
     struct gate *gate;
-    bool keys;         /* the hidden zone is behind a protection key meanwhile */
-    bool cpuid_faults; /* CPUID traps in this process */
-    bool stepping;     /* one instruction was asked for */
-    bool learning;     /* the next SIGTRAP tells where signal frames are */
-    int left_by;       /* the signal that ended the last run */
+    bool keys;                /* the hidden zone is behind a protection key meanwhile */
+    bool cpuid_faults;        /* CPUID traps in this process */
+    u16 selectors[SEG_COUNT]; /* what segment registers held as guest code was entered */
+    bool stepping;            /* one instruction was asked for */
+    bool learning;            /* the next SIGTRAP tells where signal frames are */
+    int left_by;              /* the signal that ended the last run */
 };
 
 _Static_assert(sizeof(struct vcpu_process) <= PAGE_SIZE, "one page is mapped for it");

@@ -148,6 +148,12 @@ void vcpus_check_states(struct ringer *m)
         u32 state = atomic_load(&m->vm->controls[i].state);
         if (state == VCPU_SHUTDOWN) {
             machine_end(m, RINGER_EXIT_TRIPLE_FAULT, i, 0);
+        } else if (state == VCPU_REFUSED) {
+            machine_fail(m, -ENOTSUP,
+                         "the guest's kernel runs at %#lx, in the upper half of the address space, "
+                         "where engine '%s' cannot map it; use -e hybrid or -e interp",
+                         (unsigned long)m->vm->cpus[i].rip, m->vm->engine);
+            machine_end(m, RINGER_EXIT_UNSUPPORTED, i, 0);
         } else if (state == VCPU_STOPPED &&
                    m->vm->cpus[i]
                        .debugger.stop) { /* debug_serve() tells, once the others are held too */

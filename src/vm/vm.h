@@ -45,6 +45,7 @@ enum vcpu_state {
     VCPU_RUNNING,
     VCPU_SHUTDOWN, /* the guest's triple fault; held */
     VCPU_COUNTED,  /* at vm's stop_at; held */
+    VCPU_REFUSED,  /* its engine cannot run this guest; held */
     VCPU_STOPPED,  /* for the debugger: cpu->debugger.stop says why; held */
 };
 

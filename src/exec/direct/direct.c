@@ -1,9 +1,8 @@
-/* direct.c - what may run on the host's CPU, and what its traps mean: direct.h. */
+/* direct.c - running guest code on the host's CPU, and what its traps mean: direct.h. */
 #include "exec/direct/direct.h"
 
 #include "base/string.h"
-#include "cpu/clock.h"
-#include "cpu/fpu.h"
+#include "exec/interpret/access.h"
 #include "exec/interpret/code.h"
 #include "exec/interpret/interpret.h"
 
@@ -11,57 +10,17 @@
 #define CHUNK_INSTRUCTIONS 256
 #define REPEATS_MAX        4
 
-/* The selectors with which Linux runs 64-bit programs, hosts and guests alike. */
-#define USER_CS 0x33
-#define USER_SS 0x2b
-
-/* ------------------------------------------------------------------ what may run */
-
-/* Flags that user code reads by PUSHF and cannot change, and those that make it trap. */
-static bool flags_are_usual(const struct cpu *cpu)
-{
-    u32 watched = RFLAGS_IF | RFLAGS_IOPL | RFLAGS_TF | RFLAGS_VM | RFLAGS_AC | RFLAGS_NT |
-                  RFLAGS_VIF | RFLAGS_VIP;
-
-    return (cpu->rflags & watched) == RFLAGS_IF;
-}
-
-/* The features that the guest's kernel has turned on are those that the host's has. */
-static bool controls_are_usual(const struct cpu *cpu)
-{
-    const struct paging *p = &cpu->mmu.paging;
-    u64 cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
-
-    return (p->cr0 & (CR0_PE | CR0_PG | CR0_NE | CR0_TS | CR0_EM)) == (CR0_PE | CR0_PG | CR0_NE) &&
-           (p->cr4 & (cr4 | CR4_TSD)) == cr4 && cpu->xcr0 == FPU_COMPONENTS &&
-           (cpu->msr.tsc_adjust == 0 || cpu->clock->icount);
-}
-
-static bool segments_are_usual(const struct cpu *cpu)
-{
-    return cpu->seg[SEG_CS].selector == USER_CS && cpu->seg[SEG_SS].selector == USER_SS &&
-           !cpu->seg[SEG_DS].selector && !cpu->seg[SEG_ES].selector && !cpu->seg[SEG_FS].selector &&
-           !cpu->seg[SEG_GS].selector;
-}
-
-bool direct_can_run(const struct cpu *cpu)
-{
-    return cpu->cpl == 3 && cpu->code_mode == INSN_MODE_64 && flags_are_usual(cpu) &&
-           controls_are_usual(cpu) && segments_are_usual(cpu) && !cpu->single_step_needed &&
-           !cpu->interrupt_shadow && mirror_is_mappable(&cpu->direct->mirror, cpu->rip, 1);
-}
-
 /* ------------------------------------------------------------------ pages of code */
 
-/* Bytes at gva of a page that user code might execute next to another; zero if it cannot. */
+/* Bytes at gva of a page that the guest might execute next to another; zero if it cannot. */
 static void neighbours(const struct cpu *cpu, gva_t gva, u8 *bytes, unsigned size)
 {
     struct walk walk;
     u32 error;
 
     memset(bytes, 0, size);
-    if (mmu_walk(cpu->mmu.mem, &cpu->mmu.paging, gva, ACCESS_USER | ACCESS_FETCH | ACCESS_PEEK,
-                 &walk, &error)) {
+    if (mmu_walk(cpu->mmu.mem, &cpu->mmu.paging, gva,
+                 access_privilege(cpu) | ACCESS_FETCH | ACCESS_PEEK, &walk, &error)) {
         const u8 *hva = mem_ptr(cpu->mmu.mem, walk.gpa);
         if (hva) {
             memcpy(bytes, hva, size);
@@ -87,7 +46,8 @@ static bool page_is_safe(struct cpu *cpu, gva_t gva, gpa_t gpa)
         neighbours(cpu, gva - SENSITIVE_BEFORE, window.bytes, SENSITIVE_BEFORE);
         memcpy(window.bytes + SENSITIVE_BEFORE, mem_ptr(cpu->mmu.mem, gpa & PAGE_MASK), PAGE_SIZE);
         bool sensitive =
-            sensitive_holds_pkru(page, nothing, nothing) || sensitive_holds_instruction(&window);
+            sensitive_holds_pkru(page, nothing, nothing) ||
+            (!cpu->direct->pure && sensitive_holds_instruction(&window));
         *note = sensitive ? VERDICT_SENSITIVE : VERDICT_SAFE;
     }
     return *note == VERDICT_SAFE;
@@ -133,7 +93,7 @@ static void interpret_page(struct cpu *cpu, u64 limit)
     do {
         interpret_execute(cpu, until < limit ? until : limit);
         until += CHUNK_INSTRUCTIONS;
-    } while ((cpu->rip & PAGE_MASK) == page && direct_can_run(cpu) && cpu->icount < limit &&
+    } while ((cpu->rip & PAGE_MASK) == page && cpu->direct->can_run(cpu) && cpu->icount < limit &&
              !cpu->fault.pending && !atomic_load(&cpu->inbox->attention));
 }
 
@@ -154,7 +114,7 @@ static bool repeats(struct cpu *cpu)
 static void page_fault(struct cpu *cpu, u64 limit)
 {
     struct direct *d = cpu->direct;
-    unsigned access = d->trap.access | ACCESS_USER;
+    unsigned access = d->trap.access | access_privilege(cpu);
     u32 error;
     enum mirror_result result;
 
@@ -185,7 +145,7 @@ static void back_to_breakpoint(struct cpu *cpu)
 {
     u8 last = 0;
 
-    if (mmu_read(&cpu->mmu, cpu->rip - 1, &last, 1, ACCESS_USER)) {
+    if (mmu_read(&cpu->mmu, cpu->rip - 1, &last, 1, access_privilege(cpu))) {
         cpu->rip -= last == 0xcc || last == 0xf1 || last == 0xce ? 1 : 2;
     }
 }
@@ -241,49 +201,105 @@ static void end_running(struct cpu *cpu)
     atomic_compare_exchange_strong(&cpu->inbox->attention, &running, ATTENTION_NONE);
 }
 
-/* Would one step of the host's change what the guest sees?  PUSHF would store the host's TF. */
-static bool can_step(struct cpu *cpu)
-{
-    struct insn insn;
-    u8 bytes[INSN_MAX_LENGTH];
-
-    if ((cpu->rip & ~PAGE_MASK) > PAGE_SIZE - INSN_MAX_LENGTH ||
-        !mmu_read(&cpu->mmu, cpu->rip, bytes, sizeof(bytes), ACCESS_USER) ||
-        insn_decode(&insn, cpu->code_mode, bytes, sizeof(bytes)) != INSN_OK) {
-        return false;
-    }
-    return insn.id != INSN_PUSHF && insn.id != INSN_POPF && insn.id != INSN_IRET && !insn.rep;
-}
-
-/* One piece of user code, with its trap. */
-static void run_once(struct cpu *cpu, u64 limit)
+/* Privilege decides what the mirror may hold; where supervisor code runs in it, too, nothing stays
+ * when that changes. */
+static void enter_privilege(struct cpu *cpu)
 {
     struct direct *d = cpu->direct;
-    bool step = limit != UINT64_MAX; /* instructions are counted */
+    unsigned privilege = access_privilege(cpu);
 
-    mirror_enter(&d->mirror, &cpu->mmu.paging);
-    if (step && !can_step(cpu)) {
+    if (d->privilege != privilege) {
+        d->privilege = privilege;
+        mirror_flush_all(&d->mirror);
+    }
+}
+
+/* The instruction at rIP, if it can be read. */
+static bool peek(struct cpu *cpu, struct insn *insn)
+{
+    u8 bytes[INSN_MAX_LENGTH];
+
+    return (cpu->rip & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH &&
+           mmu_read(&cpu->mmu, cpu->rip, bytes, sizeof(bytes), access_privilege(cpu)) &&
+           insn_decode(insn, cpu->code_mode, bytes, sizeof(bytes)) == INSN_OK;
+}
+
+/* Has a step stored the host's TF into the guest's memory?  Then take it out. */
+static void clear_pushed_tf(struct cpu *cpu)
+{
+    gva_t at = (cpu->gpr[RSP] & cpu->stack_mask) + 1; /* TF is in the second byte */
+    u8 byte;
+
+    if (mmu_read(&cpu->mmu, at, &byte, 1, access_privilege(cpu))) {
+        byte &= (u8) ~(RFLAGS_TF >> 8);
+        mmu_write(&cpu->mmu, at, &byte, 1, access_privilege(cpu));
+    }
+}
+
+/* One instruction, for who counts them.  A repeated one would trap after each iteration. */
+static void step_once(struct cpu *cpu, u64 limit)
+{
+    struct direct *d = cpu->direct;
+    struct insn insn;
+
+    if (!peek(cpu, &insn) || insn.rep) {
         interpret_one(cpu);
         return;
     }
     if (!begin_running(cpu)) {
         return;
     }
+    d->host.enter(d->host.context, cpu, true);
+    end_running(cpu);
+    if (d->trap.kind == DIRECT_STEPPED && insn.id == INSN_PUSHF) {
+        clear_pushed_tf(cpu);
+    }
+    handle(cpu, limit);
+}
+
+static void run_once(struct cpu *cpu, u64 limit)
+{
+    struct direct *d = cpu->direct;
+
+    if (d->pure) {
+        enter_privilege(cpu);
+    }
+    mirror_enter(&d->mirror, &cpu->mmu.paging);
+    if (limit != UINT64_MAX) {
+        step_once(cpu, limit);
+        return;
+    }
+    if (!begin_running(cpu)) {
+        return;
+    }
     d->stats.entries++;
-    d->host.enter(d->host.context, cpu, step);
+    d->host.enter(d->host.context, cpu, false);
     end_running(cpu);
     handle(cpu, limit);
 }
 
-void direct_execute(struct cpu *cpu, u64 limit)
+static void execute(struct cpu *cpu, u64 limit, bool user_only)
 {
     do {
-        if (direct_can_run(cpu)) {
+        if (cpu->direct->can_run(cpu)) {
             run_once(cpu, limit);
         } else {
             interpret_execute(cpu, limit);
         }
-    } while (cpu->cpl == 3 && !cpu->fault.pending && cpu->activity == ACTIVITY_RUNNING &&
-             cpu->icount < limit && !atomic_load(&cpu->inbox->attention));
+    } while (!interpret_must_return(cpu) && cpu->icount < limit &&
+             (user_only ? cpu->cpl == 3 : !(cpu->rip >> 63)));
     cpu->stats.instructions = cpu->icount;
+}
+
+void direct_execute_user(struct cpu *cpu, u64 limit)
+{
+    cpu->direct->can_run = runnable_as_is;
+    execute(cpu, limit, true);
+}
+
+void direct_execute_all(struct cpu *cpu, u64 limit)
+{
+    cpu->direct->can_run = runnable_if_mapped;
+    cpu->direct->pure = true;
+    execute(cpu, limit, false);
 }

@@ -13,6 +13,10 @@
  *
  * A TLB miss is mirror_fill()'s.  Whatever else an instruction wants, interpret does that one.
  *
+ * User code runs so only where nobody can tell (runnable.c, sensitive.c): theorem 3's hybrid VMM.
+ * Supervisor code may be run so as well, which is theorem 1's, and on x86 goes wrong where an
+ * instruction is sensitive and does not trap.
+ *
  * How guest code is entered and left, with signal frames and protection keys, is the affair of the
  * process (vm/cpu_direct.c, vm/cpu_gate.S): here is what may be run, and what a trap means.
  */
@@ -49,6 +53,9 @@ struct direct_host {
 struct direct {
     struct direct_trap trap;
     struct direct_host host;
+    bool (*can_run)(const struct cpu *cpu); /* runnable.c: which code, by engine */
+    bool pure;          /* of theorem 1: instructions that do not trap are let go wrong */
+    unsigned privilege; /* ACCESS_USER, ACCESS_AC: what the mirror was filled for; if pure */
     /* Where the same trap comes back with nothing changed, the host refuses for a reason of its
      * own. */
     u64 last_rip, last_address;
@@ -59,11 +66,21 @@ struct direct {
     struct mirror mirror;
 };
 
-/* Run user code until something has to be looked at: as struct engine's execute(). */
-void direct_execute(struct cpu *cpu, u64 limit);
+/* Run user code until something has to be looked at, or it is left: as struct engine's execute().
+ */
+void direct_execute_user(struct cpu *cpu, u64 limit);
 
-/* Could the host's CPU run the code at cpu->rip now, and nobody tell the difference? */
-bool direct_can_run(const struct cpu *cpu);
+/* Run all code that can be mapped, as in theorem 1; the rest is interpreted. */
+void direct_execute_all(struct cpu *cpu, u64 limit);
+
+/* ---- runnable.c */
+
+/* Could the host's CPU run the user code at cpu->rip now, and nobody tell the difference? */
+bool runnable_as_is(const struct cpu *cpu);
+
+/* Could it run the code at cpu->rip at all, at CPL 3 of the host?  What does not trap then may well
+ * do something else than in the guest's mode: that is what the engine `trap` shows. */
+bool runnable_if_mapped(const struct cpu *cpu);
 
 /* struct mirror_host's may_execute() and let_go(); context is the CPU. */
 bool direct_may_execute(void *context, gva_t gva, gpa_t gpa);

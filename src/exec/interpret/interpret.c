@@ -78,8 +78,7 @@ static bool execute_alone(struct cpu *cpu)
     return completed;
 }
 
-/* Is there something between two instructions that cpu_run() has to look at? */
-static bool must_return(const struct cpu *cpu)
+bool interpret_must_return(const struct cpu *cpu)
 {
     const struct lapic *lapic = &cpu->lapic;
 
@@ -141,7 +140,7 @@ void interpret_execute(struct cpu *cpu, u64 limit)
             cpu->icount = x->limit - (u64)left;
             left -= execute_alone(cpu);
         }
-    } while (left > 0 && !must_return(cpu) && !is_other_mode(cpu, user));
+    } while (left > 0 && !interpret_must_return(cpu) && !is_other_mode(cpu, user));
     cpu->icount = x->limit - (u64)left;
     cpu->stats.instructions = cpu->icount;
 }

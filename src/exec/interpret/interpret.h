@@ -7,6 +7,9 @@
 /* struct engine's execute(). */
 void interpret_execute(struct cpu *cpu, u64 limit);
 
+/* Is there something between two instructions that cpu_run() has to look at? */
+bool interpret_must_return(const struct cpu *cpu);
+
 /* Have interpret_execute() also return as soon as an instruction has entered or left CPL 3, or not:
  * for engines that give another executor one of the two. */
 void interpret_return_at_mode_change(struct cpu *cpu, bool wanted);
