@@ -175,7 +175,8 @@ static void extend(const struct miss *x, struct mirror_piece *piece)
     piece->size = (u32)(last - first);
 }
 
-/* The 2 MiB around a page of a large page, if all of it may be mapped alike. */
+/* The 2 MiB around a page of a large page, if all of it may be mapped alike: there is no code in it,
+ * which would want pieces of its own. */
 static bool take_large(const struct miss *x, struct mirror_piece *piece)
 {
     const struct mem *mem = x->m->mem;
@@ -188,7 +189,7 @@ static bool take_large(const struct miss *x, struct mirror_piece *piece)
         return false;
     }
     u64 offset = (u64)mem_offset(mem, gpa);
-    for (u64 i = 0; (x->rights & MIRROR_WRITE) && i < size >> PAGE_SHIFT; i++) {
+    for (u64 i = 0; i < size >> PAGE_SHIFT; i++) {
         if (mem->code_holders[(offset >> PAGE_SHIFT) + i]) {
             return false;
         }

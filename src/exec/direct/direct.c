@@ -278,13 +278,22 @@ static void run_once(struct cpu *cpu, u64 limit)
     handle(cpu, limit);
 }
 
+/* What may not run now: the one instruction after STI, say, or all in a mode that the host's CPU
+ * cannot be in. */
+static void interpret_some(struct cpu *cpu, u64 limit)
+{
+    u64 until = cpu->icount + (cpu->interrupt_shadow || cpu->direct->pure ? 1 : CHUNK_INSTRUCTIONS);
+
+    interpret_execute(cpu, until < limit ? until : limit);
+}
+
 static void execute(struct cpu *cpu, u64 limit, bool user_only)
 {
     do {
         if (cpu->direct->can_run(cpu)) {
             run_once(cpu, limit);
         } else {
-            interpret_execute(cpu, limit);
+            interpret_some(cpu, limit);
         }
     } while (!interpret_must_return(cpu) && cpu->icount < limit &&
              (user_only ? cpu->cpl == 3 : !(cpu->rip >> 63)));
