@@ -3,7 +3,8 @@
 
 Figures of the workload are CPU seconds as the host sees them, so that other work on the machine counts
 little.  A result whose checksum is not the native one says WRONG.  In the environment: WL_SCALE=n (a
-whole number: 1/n of the work, by default 10), WL_ONLY=fib,sh (only these).
+whole number: 1/n of the work, by default 10), WL_ONLY=fib,sh (only these), WL_ENGINES=hybrid (only
+these engines).
 """
 import argparse
 import json
@@ -20,6 +21,10 @@ import time
 
 SCALE = os.environ.get("WL_SCALE", "10")
 ONLY = os.environ.get("WL_ONLY", "")
+ENGINES = os.environ.get("WL_ENGINES", "interp,hybrid").split(",")
+
+# Where the host has no protection keys, hybrid is measured without: its speed is the same.
+UNPROTECTED = ("--unprotected",)
 
 
 def progress(text):
@@ -229,12 +234,32 @@ def table(columns):
     tell(text)
 
 
+def traps(options):
+    """What a trap costs on the engine `trap`, beside a signal of the host's and its return."""
+    progress("traps")
+    native = subprocess.run([os.path.join(options.bin, "signals")], capture_output=True, text=True)
+    signal_ns = float(native.stdout.split()[0])
+    show("a signal of the host's and its return", "%.0f ns" % signal_ns)
+    command = [options.ringer, "run", "-e", "trap", *UNPROTECTED, "--debug-exit",
+               "-k", options.traps]
+    with Run(command) as run:
+        for _, line in run.lines(120):
+            words = line.split(None, 2)
+            if words[:1] == ["BEGIN"]:
+                before = run.seconds()
+            elif words[:1] == ["END"]:
+                trap_ns = (run.seconds() - before) / int(words[1]) * 1e9
+                show("a trap: " + words[2], "%.0f ns, %.2f times that" % (
+                    trap_ns, trap_ns / signal_ns))
+
+
 def workload(options):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as scratch:
         script = "PATH=%s:$PATH sh %s %s; echo SUITE-DONE" % (options.bin, options.suite, scratch)
         environment = {"WL_SCALE": SCALE, "WL_ONLY": ONLY}
         columns = [("native", suite("native", ["sh", "-c", script], environment, native=True))]
-    columns.append(("interp", suite("interp", ringer(options, "suite"))))
+    for engine in ENGINES:
+        columns.append((engine, suite(engine, ringer(options, "suite", "-e", engine, *UNPROTECTED))))
     if shutil.which("qemu-system-x86_64"):
         columns.append(("qemu tcg", suite("qemu tcg", qemu(options, "suite"))))
     else:
@@ -244,7 +269,7 @@ def workload(options):
 
 def main():
     parser = argparse.ArgumentParser(description="Measure Ringer.")
-    for name in ("ringer", "kernel", "initramfs", "bin", "suite"):
+    for name in ("ringer", "kernel", "initramfs", "bin", "suite", "traps"):
         parser.add_argument("--" + name, required=True)
     options = parser.parse_args()
     boot(options)
@@ -254,6 +279,7 @@ def main():
         show("the same start under QEMU TCG, microvm",
              "%.2f s" % seconds if seconds else "failed")
     idle(options)
+    traps(options)
     workload(options)
 
 

@@ -8,6 +8,7 @@ mkdir -p "$out/bin"
 if [ ! -e "$out/bin/workload" ] || [ "$here/workload.c" -nt "$out/bin/workload" ]; then
     gcc -O2 -static -Wall -Wextra -o "$out/bin/workload" "$here/workload.c" -lm
 fi
+gcc -O2 -Wall -Wextra -o "$out/bin/signals" "$here/signals.c"
 # The guest's busybox, so that both sides run the same program.
 busybox=/bin/busybox
 if [ "$(dpkg-query -W -f '${db:Status-Status}' busybox-static 2>/dev/null || true)" != installed ]; then
@@ -20,4 +21,4 @@ ln -sf busybox "$out/bin/sh"
 python3 "$here/../tools/mkinitramfs.py" --busybox "$busybox" --init "$here/init" \
     --add "$out/bin/workload:bin/workload" --add "$here/suite.sh:suite.sh" "$out/initramfs.cpio"
 exec python3 "$here/bench.py" --ringer "$build/ringer" --kernel "$build/guest/vmlinuz" \
-    --initramfs "$out/initramfs.cpio" --bin "$out/bin" --suite "$here/suite.sh"
+    --initramfs "$out/initramfs.cpio" --bin "$out/bin" --suite "$here/suite.sh" --traps "$build/guest/tests/traps.elf"

@@ -110,7 +110,9 @@ static void arm_signal_stack(void)
     })
 #define SET_SELECTOR(name, value) __asm__ volatile("mov %0, %%" #name ::"r"((u32)(value)))
 
-/* 32-bit code needs data segments; what is null in the guest, is null. */
+/* 32-bit code needs data segments; what is null in the guest, is null.  FS and GS of a thread are
+ * the flat segment with a base that WRFSBASE or WRGSBASE gives it: the host's GDT has none like it.
+ */
 static u16 data_selector(const struct cpu *cpu, unsigned seg)
 {
     return cpu->code_mode == INSN_MODE_64 || segment_is_null(cpu->seg[seg].selector) ? 0 : USER_DS;

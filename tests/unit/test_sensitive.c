@@ -112,6 +112,31 @@ static void bytes_inside_of_others_are_not(void **state)
     assert_false(HOLDS(0x62, 0xf3, 0x7d, 0x20, 0x3f, 0x0f, 0x00)); /* AVX-512, not decoded here */
 }
 
+static void selectors_of_32_bit_threads_are_the_hosts(void **state)
+{
+    struct sensitive_window w = {.mode = INSN_MODE_32, .cpuid_faults = true};
+    static const struct {
+        u8 bytes[2];
+        bool found;
+    } cases[] = {
+        {{0x8c, 0xe8}, true},  /* mov %gs, %eax */
+        {{0x8c, 0xe0}, true},  /* mov %fs, %eax */
+        {{0x8c, 0xc8}, false}, /* mov %cs, %eax: the same on both */
+        {{0x0f, 0xa8}, true},  /* push %gs */
+        {{0x0f, 0xa2}, false}, /* cpuid, which faults */
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        for (int is_64 = 0; is_64 < 2; is_64++) {
+            w.mode = is_64 ? INSN_MODE_64 : INSN_MODE_32;
+            memset(w.bytes, 0x90, sizeof(w.bytes));
+            memcpy(w.bytes + 1024, cases[i].bytes, 2);
+            assert_int_equal(sensitive_holds_instruction(&w), cases[i].found && !is_64);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +144,7 @@ int main(void)
         cmocka_unit_test(they_count_across_pages),
         cmocka_unit_test(instructions_that_tell_of_the_host_are_found),
         cmocka_unit_test(bytes_inside_of_others_are_not),
+        cmocka_unit_test(selectors_of_32_bit_threads_are_the_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,9 +45,8 @@ static bool page_is_safe(struct cpu *cpu, gva_t gva, gpa_t gpa)
         const u8 *page = window.bytes + SENSITIVE_BEFORE;
         neighbours(cpu, gva - SENSITIVE_BEFORE, window.bytes, SENSITIVE_BEFORE);
         memcpy(window.bytes + SENSITIVE_BEFORE, mem_ptr(cpu->mmu.mem, gpa & PAGE_MASK), PAGE_SIZE);
-        bool sensitive =
-            sensitive_holds_pkru(page, nothing, nothing) ||
-            (!cpu->direct->pure && sensitive_holds_instruction(&window));
+        bool sensitive = sensitive_holds_pkru(page, nothing, nothing) ||
+                         (!cpu->direct->pure && sensitive_holds_instruction(&window));
         *note = sensitive ? VERDICT_SENSITIVE : VERDICT_SAFE;
     }
     return *note == VERDICT_SAFE;

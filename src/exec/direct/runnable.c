@@ -31,11 +31,44 @@ static bool controls_are_usual(const struct cpu *cpu)
            (cpu->msr.tsc_adjust == 0 || cpu->clock->icount);
 }
 
+static bool is_flat(const struct segment *s)
+{
+    return s->base == 0 && s->limit == 0xffffffff && (s->attributes & SEGMENT_P);
+}
+
+static bool has(const struct cpu *cpu, unsigned seg, u16 selector)
+{
+    return cpu->seg[seg].selector == selector;
+}
+
+static bool segments_are_usual_64(const struct cpu *cpu)
+{
+    return has(cpu, SEG_CS, USER_CS) && has(cpu, SEG_SS, USER_DS) && has(cpu, SEG_DS, 0) &&
+           has(cpu, SEG_ES, 0) && has(cpu, SEG_FS, 0) && has(cpu, SEG_GS, 0);
+}
+
+/* FS or GS of a thread: flat but for its base. */
+static bool is_of_thread(const struct segment *s)
+{
+    return segment_is_null(s->selector) ||
+           (s->limit == 0xffffffff && segment_is_writable(s->attributes) &&
+            !(s->attributes & SEGMENT_TYPE_EXPAND));
+}
+
+static bool segments_are_usual_32(const struct cpu *cpu)
+{
+    return has(cpu, SEG_CS, USER_CS_32) && has(cpu, SEG_SS, USER_DS) &&
+           (has(cpu, SEG_DS, USER_DS) || has(cpu, SEG_DS, 0)) &&
+           (has(cpu, SEG_ES, USER_DS) || has(cpu, SEG_ES, 0)) && is_of_thread(&cpu->seg[SEG_FS]) &&
+           is_of_thread(&cpu->seg[SEG_GS]) && is_flat(&cpu->seg[SEG_CS]) &&
+           is_flat(&cpu->seg[SEG_SS]);
+}
+
 static bool segments_are_usual(const struct cpu *cpu)
 {
-    return cpu->seg[SEG_CS].selector == USER_CS && cpu->seg[SEG_SS].selector == USER_DS &&
-           !cpu->seg[SEG_DS].selector && !cpu->seg[SEG_ES].selector && !cpu->seg[SEG_FS].selector &&
-           !cpu->seg[SEG_GS].selector;
+    return cpu->code_mode == INSN_MODE_64   ? segments_are_usual_64(cpu)
+           : cpu->code_mode == INSN_MODE_32 ? cpu->long_mode && segments_are_usual_32(cpu)
+                                            : false;
 }
 
 static bool is_undisturbed(const struct cpu *cpu)
@@ -46,16 +79,11 @@ static bool is_undisturbed(const struct cpu *cpu)
 
 bool runnable_as_is(const struct cpu *cpu)
 {
-    return cpu->cpl == 3 && cpu->code_mode == INSN_MODE_64 && flags_are_usual(cpu) &&
-           controls_are_usual(cpu) && segments_are_usual(cpu) && is_undisturbed(cpu);
+    return cpu->cpl == 3 && flags_are_usual(cpu) && controls_are_usual(cpu) &&
+           segments_are_usual(cpu) && is_undisturbed(cpu);
 }
 
 /* ------------------------------------------------------------------ if it can be mapped: trap */
-
-static bool is_flat(const struct segment *s)
-{
-    return s->base == 0 && s->limit == 0xffffffff && (s->attributes & SEGMENT_P);
-}
 
 /* Null on the host, too, or the host's flat segment. */
 static bool is_flat_or_null(const struct segment *s)

@@ -53,9 +53,13 @@ bool sensitive_holds_pkru(const u8 *page, const u8 before[2], const u8 after[2])
 
 /* Instructions of user code that do not trap, and whose result tells of the host.  That PUSHF, MOV
  * from segment registers and the like do the same on both, direct_can_run() has seen to. */
-static bool tells_of_host(const struct insn *insn, bool cpuid_faults)
+static bool tells_of_host(const struct insn *insn, enum insn_mode mode, bool cpuid_faults)
 {
     switch ((enum insn_id)insn->id) {
+    case INSN_MOV_SEG: /* FS and GS of 32-bit threads: the host has other selectors for them */
+        return mode == INSN_MODE_32 && insn->opcode == 0x8c && (insn->modrm >> 3 & 7) >= 4;
+    case INSN_PUSH_SEG:
+        return mode == INSN_MODE_32 && insn->map == 1;
     case INSN_CPUID:
         return !cpuid_faults;
     case INSN_RDTSCP: /* IA32_TSC_AUX */
@@ -85,9 +89,12 @@ static bool tells_of_host(const struct insn *insn, bool cpuid_faults)
     }
 }
 
-/* The second byte of every such instruction, after 0F. */
-static bool may_tell(u8 second)
+/* The second byte of every such instruction, after 0F; and the one that has no 0F. */
+static bool may_tell(u8 first, u8 second, enum insn_mode mode)
 {
+    if (first != 0x0f) {
+        return mode == INSN_MODE_32 && first == 0x8c && (second >> 3 & 7) >= 4;
+    }
     switch (second) {
     case 0x00: /* SLDT STR VERR VERW */
     case 0x01: /* SGDT SIDT SMSW XGETBV RDTSCP RDPKRU WRPKRU VMCALL VMMCALL */
@@ -98,6 +105,9 @@ static bool may_tell(u8 second)
     case 0xae: /* XSAVE XRSTOR XSAVEOPT */
     case 0xc7: /* XSAVEC RDPID */
         return true;
+    case 0xa0: /* PUSH FS, PUSH GS */
+    case 0xa8:
+        return mode == INSN_MODE_32;
     default:
         return false;
     }
@@ -113,7 +123,8 @@ static unsigned unknown_length(const u8 *bytes, enum insn_mode mode)
     return bytes[0] == 0x62 && mode == INSN_MODE_64 ? 6 : 1;
 }
 
-/* Decode from start on: does an instruction have its 0F at place, and tell of the host? */
+/* Decode from start on: does an instruction have its first opcode byte at place, and tell of the
+ * host? */
 static bool sweep_finds(const struct sensitive_window *w, unsigned start, unsigned place)
 {
     while (start <= place) {
@@ -123,8 +134,8 @@ static bool sweep_finds(const struct sensitive_window *w, unsigned start, unsign
             continue;
         }
         if (start + insn.length > place) {
-            return insn.opcode_offset >= 1 && start + insn.opcode_offset - 1 == place &&
-                   tells_of_host(&insn, w->cpuid_faults);
+            return start + insn.opcode_offset - (insn.map == 1) == place &&
+                   tells_of_host(&insn, w->mode, w->cpuid_faults);
         }
         start += insn.length;
     }
@@ -148,13 +159,14 @@ static bool is_likely(const struct sensitive_window *w, unsigned place)
     for (unsigned i = 0; i < SWEEPS; i++) {
         found += sweep_finds(w, place - SWEEP_BACK + i, place);
     }
-    return found >= (is_rare(w->bytes[place + 1]) ? SWEEPS : SWEEPS / 2);
+    bool rare = w->bytes[place] == 0x0f && is_rare(w->bytes[place + 1]);
+    return found >= (rare ? SWEEPS : SWEEPS / 2);
 }
 
 bool sensitive_holds_instruction(const struct sensitive_window *w)
 {
     for (unsigned i = SENSITIVE_BEFORE; i < sizeof(w->bytes) - 1; i++) {
-        if (w->bytes[i] == 0x0f && may_tell(w->bytes[i + 1]) && is_likely(w, i)) {
+        if (may_tell(w->bytes[i], w->bytes[i + 1], w->mode) && is_likely(w, i)) {
             return true;
         }
     }
