@@ -149,7 +149,7 @@ static void configure(struct run *run, struct ringer_config *config)
 static int status_of_error(int error)
 {
     bool host = error == -ENOMEM || error == -EAGAIN || error == -EMFILE || error == -ENFILE ||
-                error == -EIO || error == -ENOSYS;
+                error == -EIO || error == -ENOSYS || error == -ETIMEDOUT;
     return host ? STATUS_FAILURE : STATUS_USER;
 }
 

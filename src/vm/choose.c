@@ -3,7 +3,7 @@
  *
  * An engine that runs guest code on the host's CPU needs its protection keys, to hide Ringer's own
  * memory from the guest.  Where the host has none a user may do without (config.unprotected);
- * `auto` never does.
+ * `auto` is the interpreter, until the way with keys has been tried by attackers.
  */
 #include "vm/choose.h"
 
@@ -29,18 +29,6 @@ static const char *missing(const struct host_features *f, bool unprotected)
     return NULL;
 }
 
-static const struct engine *resolve(const struct ringer_config *c)
-{
-    struct host_features features = host_features();
-    const struct engine *engine = engine_find(c->engine);
-
-    if (engine && strcmp(c->engine, "auto") == 0) {
-        const struct engine *best = engine_find("hybrid");
-        return missing(&features, false) || c->icount ? engine : best;
-    }
-    return engine;
-}
-
 static void list_engines(char *text, size_t size)
 {
     size_t used = (size_t)snprintf(text, size, "auto");
@@ -53,7 +41,7 @@ static void list_engines(char *text, size_t size)
 int choose_check(struct ringer *m)
 {
     const struct ringer_config *c = &m->config;
-    const struct engine *engine = c->engine ? resolve(c) : NULL;
+    const struct engine *engine = c->engine ? engine_find(c->engine) : NULL;
     struct host_features features = host_features();
     const char *what;
     char names[128];
@@ -77,7 +65,7 @@ int choose_check(struct ringer *m)
 
 void choose_engine(struct ringer *m)
 {
-    const struct engine *engine = resolve(&m->config);
+    const struct engine *engine = engine_find(m->config.engine);
     struct host_features features = host_features();
     u32 direct = 0;
 

@@ -9,7 +9,7 @@
  *  1. After every instruction of ringer-cpu that can change PKRU, code makes sure that it was not
  *     jumped to: it goes on only where PKRU has the value that belongs there, or where hidden
  *     memory, which can be read by then, says that no guest runs (or that a signal's frame lies
- *     where the kernel puts it).  tools/check_pkru.py knows them all and looks for others.
+ *     where the kernel puts it).
  *  2. The gate page holds nothing that the guest does not know: its own registers.
  *  3. Nothing is taken from a signal frame but what a program may have in its registers anyway.
  *     No guest state is ever entered by rt_sigreturn.
