@@ -62,7 +62,7 @@ static const struct row rows[] = {
      "exits exceptions interrupts io", NULL, MEMBER(trace)},
     {0, "stats", "[=FILE]", "figures at the end, as JSON", "file", parse_stats, 0},
     {0, "icount", NULL, "time from the instruction count: repeatable", "", NULL, MEMBER(icount)},
-    {0, "record", "FILE", "keep the run's inputs; --replay FILE gives it again", "file",
+    {0, "record", "FILE", "keep the run's inputs; --replay FILE repeats it", "file",
      parse_record, 0},
     {0, "replay", "FILE", NULL, "file", parse_replay, 0},
     {0, "no-reboot", NULL, "a guest's reset ends the machine, status 0", "", NULL,
