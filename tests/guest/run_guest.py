@@ -29,7 +29,7 @@ def engine_options(name):
     """Options, what the engine leaves out, and why."""
     for engine, options, pattern, why in rows("../engines.txt", 4):
         if engine == name:
-            return options.split(), pattern, why
+            return options.split(), pattern.replace(",", "|"), why
     sys.exit("there is no engine " + name)
 
 
