@@ -194,7 +194,7 @@ static void tell_paths(struct run *run)
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
         const char *path = ringer_serial_path(run->machine, i);
         if (!strcmp(where[i], "pty") && path) {
-            fprintf(stderr, "ringer: COM%u is at %s\r\n", i + 1, path);
+            fprintf(stderr, "ringer: COM%u is at %s\n", i + 1, path);
         }
     }
     if (run->gdb && (run->options.gdb.wait ||
@@ -333,12 +333,12 @@ static int run_all(struct run *run)
         again = false;
         status = create(run);
         if (status == STATUS_OK) {
-            if (run->on_stdio && !told) {
-                /* Only now: what went wrong so far was told on a terminal in order. */
-                console_start(&run->console);
-            }
             if (!told) {
                 tell_paths(run);
+            }
+            if (run->on_stdio && !told) {
+                /* Only now: what was told so far was told on a terminal in order. */
+                console_start(&run->console);
             }
             told = true;
             status = run_machine(run, &again);
