@@ -329,7 +329,6 @@ static void step(struct board *b, struct input *in)
         break;
     case 12:
         i8259_acknowledge(b->pic);
-        vga_read_text(b->vga, &b->text);
         break;
     case 13:
         ioapic_eoi(b->ioapic, (u8)take(in, 1));
@@ -358,6 +357,10 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size)
     make_board(&b);
     for (i = 0; in.size && i < OPERATIONS_MAX; i++) {
         step(&b, &in);
+    }
+    vga_read_text(b.vga, &b.text);
+    if (b.text.columns * b.text.rows > VGA_CELLS_MAX) {
+        abort();
     }
     destroy_board(&b);
     return 0;
