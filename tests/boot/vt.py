@@ -14,12 +14,18 @@ class Terminal:
         self.cursor_shown = True
         self.attributes = "0"
         self.main = []              # text written to the main screen
+        self.resized = False        # and nothing has been cleared since: what comes may be older
         self.rest = ""
         self.clear()
 
     def clear(self):
         self.cells = [[(" ", "0")] * self.columns for _ in range(self.rows)]
         self.row = self.column = 0
+
+    def resize(self, columns, rows):
+        self.columns, self.rows = columns, rows
+        self.resized = True
+        self.clear()
 
     def lines(self):
         return ["".join(cell[0] for cell in line).rstrip() for line in self.cells]
@@ -72,10 +78,12 @@ class Terminal:
             self.mode(parameters[1:], letter == "h")
         elif letter == "H":
             row, column = (int(n) for n in (parameters or "1;1").split(";"))
-            assert 1 <= row <= self.rows and 1 <= column <= self.columns, parameters
-            self.row, self.column = row - 1, column - 1
+            inside = 1 <= row <= self.rows and 1 <= column <= self.columns
+            assert inside or self.resized, parameters
+            self.row, self.column = min(row, self.rows) - 1, min(column, self.columns) - 1
         elif letter == "J":
             assert parameters == "2"
+            self.resized = False
             self.clear()
         elif letter == "m":
             self.attributes = parameters
