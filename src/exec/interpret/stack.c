@@ -230,7 +230,9 @@ bool prepare_popf(struct cpu *cpu, const struct insn *insn, struct op *op)
 APART bool do_enter(struct cpu *cpu, const struct op *op)
 {
     s64 size = op->size, at = -size;
-    u64 frame = cpu->gpr[RSP] - (u64)size, value;
+    u64 below = cpu->gpr[RSP] - (u64)size, value;
+    /* ESP after the first push: its upper half stays where the stack is a 16-bit one. */
+    u64 frame = (cpu->gpr[RSP] & ~cpu->stack_mask) | (below & cpu->stack_mask);
     gva_t gva;
     void *hva;
 
