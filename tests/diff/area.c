@@ -22,6 +22,9 @@ void area_contents(u8 *contents)
     memset(contents + (CODE - AREA), INT3, CODE_SIZE);
 }
 
+/* Bytes from a case's first, with what may be executed after a single instruction. */
+#define CODE_FOLLOWS 64
+
 static bool is_writable(unsigned page)
 {
     return area_pages[page] == PAGE_CODE || area_pages[page] == PAGE_DATA;
@@ -102,9 +105,12 @@ static void collect_page(const struct area *area, unsigned page, struct outcome 
 void area_collect(const struct area *area, const struct diff_case *c, struct outcome *o)
 {
     unsigned start = (unsigned)(case_start(c) - AREA), size = code_fitting(c);
+    unsigned room = CODE + CODE_SIZE - AREA - start;
+    unsigned follows = room < CODE_FOLLOWS ? room : CODE_FOLLOWS;
 
     o->changes = 0;
     o->rest = 0;
+    o->code_changed = memcmp(area->live + start, area->expected + start, follows) != 0;
     for (unsigned page = 0; page < AREA_PAGES; page++) {
         unsigned at = page * PAGE_SIZE;
         if (is_writable(page) && !same_page(area->live + at, area->expected + at)) {

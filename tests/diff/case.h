@@ -65,9 +65,10 @@ struct outcome {
     struct registers after;
     u8 vector;
     u32 error;
-    u64 cr2;     /* of #PF */
-    u32 changes; /* of memory: how many words */
-    u64 rest;    /* a hash of those for which there is no room */
+    u64 cr2;           /* of #PF */
+    bool code_changed; /* of the first instruction, or of what follows it */
+    u32 changes;       /* of memory: how many words */
+    u64 rest;          /* a hash of those for which there is no room */
     struct change change[CASE_CHANGES];
 };
 

@@ -219,6 +219,16 @@ static bool is_hidden_half(const struct outcome *host, const struct outcome *gue
     return host->vector == VECTOR_GP && guest->vector == VECTOR_PF && guest->cr2 >= TASK_SIZE_MAX;
 }
 
+/* Has an instruction, which should have been the only one, written over what follows it, or jumped
+ * into itself?  Then others were executed that nobody has looked at. */
+static bool goes_astray(const struct diff_case *c, const struct outcome *guest)
+{
+    u64 start = case_start(c), end = segment_of_ldt(guest->after.cs) + guest->after.rip;
+
+    return c->kind == CASE_SINGLE &&
+           (guest->code_changed || (end > start && end < start + c->code_size));
+}
+
 /* Do the rules say that this case cannot be compared? */
 static bool is_open(const struct diff_case *c, const struct tolerance *t,
                     const struct outcome *host, const struct outcome *guest)
@@ -228,7 +238,12 @@ static bool is_open(const struct diff_case *c, const struct tolerance *t,
 
     return t->open & OPEN_CASE || (t->open & OPEN_EXCEPTION && both_stay) ||
            (t->open & OPEN_FAULT && memory) || is_new_stack(c, host, guest) ||
-           has_misaligned_mode(host) || is_hidden_half(host, guest);
+           has_misaligned_mode(host) || is_hidden_half(host, guest) || goes_astray(c, guest);
+}
+
+bool compare_possible(const struct comparison *k, const struct diff_case *c)
+{
+    return !(tolerance(k, c, false).open & OPEN_CASE);
 }
 
 const char *compare_outcomes(struct comparison *k, const struct diff_case *c,

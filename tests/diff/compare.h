@@ -13,6 +13,10 @@ struct comparison {
     bool hidden;       /* result: the host has an instruction there that guests are not shown */
 };
 
+/* Could anything of the case be compared?  If not, the host need not run it: some would never end
+ * there. */
+bool compare_possible(const struct comparison *k, const struct diff_case *c);
+
 /* NULL, or what differs. */
 const char *compare_outcomes(struct comparison *k, const struct diff_case *c,
                              const struct outcome *host, const struct outcome *guest);
