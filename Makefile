@@ -8,7 +8,7 @@
 
 BUILD      = build
 BUILD_FUZZ = build-fuzz
-FUZZ       = boot decode devices gdb
+FUZZ       = boot decode devices gdb virtio
 SECONDS    = 30
 RUN_ARGS   =
 APPEND     = console=ttyS0

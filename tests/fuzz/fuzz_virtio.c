@@ -1,0 +1,322 @@
+/*
+ * fuzz_virtio.c - virtio devices whose driver is the input.
+ *
+ * A disk, whose requests end when the input says so, and an entropy device, on a PCI bus.  The
+ * input is a string of operations: descriptors and indices with the layout of a real queue, and now
+ * and then bytes and registers without any.  RAM is exactly as large as it says, so the sanitizer
+ * sees every access outside of it.  What must hold besides: nothing is written to RAM for a request
+ * that was given back, every request is given back, and a reset ends.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dev/pci/host.h"
+#include "dev/virtio/blk.h"
+#include "dev/virtio/ring.h"
+#include "dev/virtio/rng.h"
+#include "dev/virtio/virtio.h"
+
+enum {
+    RAM = 0x10000,
+    RING = 0x1000, /* each queue has three areas of a page */
+    TABLE = 0x8000,
+    DATA = 0xa000,
+    SIZE = 16,
+    DEVICES = 2,
+    QUEUES = 2,
+    WAITING_MAX = 4096,
+    OPERATIONS_MAX = 4096,
+    DISK_BYTES = 0x8000,
+};
+
+struct board {
+    struct slot slot;
+    struct bus_map bus;
+    struct timer_queue timers;
+    u64 now_ns;
+    struct mem mem;
+    struct interrupt_inbox inbox;
+    struct interrupt_fabric fabric;
+    struct device *host, *devices[DEVICES];
+    struct block_request *waiting[WAITING_MAX];
+    unsigned count;
+    bool sync;
+};
+
+struct input {
+    const u8 *bytes;
+    size_t size;
+};
+
+int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size);
+
+static u64 clock_ns(void *clock)
+{
+    return *(u64 *)clock;
+}
+
+static u8 read_cf9(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static void write_cf9(void *context, u8 value)
+{
+    (void)context;
+    (void)value;
+}
+
+static void fill(void *context, void *bytes, size_t size)
+{
+    (void)context;
+    memset(bytes, 0x5a, size);
+}
+
+/* ------------------------------------------------------------------ the back end */
+
+static void end(struct block_request *r)
+{
+    if (r->op != BLOCK_FLUSH && (r->offset > DISK_BYTES || r->size > DISK_BYTES - r->offset)) {
+        abort();
+    }
+    for (unsigned i = 0; i < r->count; i++) {
+        memset(r->parts[i].iov_base, r->op == BLOCK_READ ? 1 : *(u8 *)r->parts[i].iov_base,
+               r->parts[i].iov_len);
+    }
+    r->done(r, r->offset == 0 ? 0 : -5);
+}
+
+static void submit(void *context, struct block_request *r)
+{
+    struct board *b = context;
+
+    if (b->sync || b->count == WAITING_MAX) {
+        end(r);
+    } else {
+        b->waiting[b->count++] = r;
+    }
+}
+
+static void end_one(struct board *b, unsigned index)
+{
+    struct block_request *r = b->waiting[index];
+
+    b->waiting[index] = b->waiting[--b->count];
+    end(r);
+}
+
+static void drain(void *context)
+{
+    struct board *b = context;
+
+    while (b->count) {
+        end_one(b, 0);
+    }
+}
+
+static const struct block_ops ops = {.submit = submit, .drain = drain};
+
+/* ------------------------------------------------------------------ the board */
+
+static void make_board(struct board *b)
+{
+    struct pci_host_config host = {
+        .fabric = &b->fabric, .mem = &b->mem, .read_cf9 = read_cf9, .write_cf9 = write_cf9};
+    struct virtio_rng_config rng = {.fill = fill};
+    struct virtio_blk_config blk = {.queues = QUEUES, .serial = "fuzz"};
+
+    memset(b, 0, sizeof(*b));
+    blk.block = (struct block){
+        .ops = &ops, .context = b, .size = DISK_BYTES, .can_discard = true, .can_zero = true};
+    b->timers = (struct timer_queue){.clock_ns = clock_ns, .clock = &b->now_ns};
+    b->slot = (struct slot){.bus = &b->bus, .timers = &b->timers};
+    b->mem = (struct mem){.base = calloc(1, RAM), .low_size = RAM};
+    b->fabric = (struct interrupt_fabric){.inboxes = &b->inbox, .count = 1};
+    b->inbox.mode = 1;
+    if (!b->mem.base || pci_host_create(&b->slot, &host, &b->host) ||
+        virtio_blk_create(pci_host_bus(b->host), &blk, &b->devices[0]) ||
+        virtio_rng_create(pci_host_bus(b->host), &rng, &b->devices[1])) {
+        abort();
+    }
+    pci_assign(pci_host_bus(b->host));
+}
+
+static void destroy_board(struct board *b)
+{
+    for (unsigned i = 0; i < DEVICES; i++) {
+        device_destroy(b->devices[i]);
+    }
+    device_destroy(b->host);
+    if (b->count || b->bus.count || b->timers.first) {
+        abort();
+    }
+    bus_map_destroy(&b->bus);
+    free(b->mem.base);
+}
+
+/* ------------------------------------------------------------------ the driver */
+
+static u64 take(struct input *in, unsigned bytes)
+{
+    u64 value = 0;
+
+    for (unsigned i = 0; i < bytes && in->size; i++) {
+        value |= (u64)*in->bytes++ << (8 * i);
+        in->size--;
+    }
+    return value;
+}
+
+static void set(struct board *b, unsigned device, unsigned offset, unsigned size, u64 value)
+{
+    struct virtio_device *v = container_of(b->devices[device], struct virtio_device, device);
+
+    bus_map_write(&b->bus, BUS_MMIO, pci_bar_address(&v->pci, 0) + offset, value, size);
+}
+
+static u8 *area(struct board *b, unsigned device, unsigned queue, unsigned which)
+{
+    return b->mem.base + RING + (3 * ((device + queue) % 2u) + which) * 0x1000u;
+}
+
+/* As a driver that does everything right. */
+static void start(struct board *b, unsigned device, u8 how)
+{
+    u32 high = 1 | (how & 1 ? 4 : 0) | 1 << 8, low = (how & 2 ? 1u << 29 : 0) | 1u << 28;
+
+    set(b, device, 20, 1, 0);
+    set(b, device, 20, 1, 3);
+    set(b, device, 8, 4, 0);
+    set(b, device, 12, 4, device == 0 ? low | 1u << 9 | 1u << 11 | 1u << 13 | 1u << 14 : low);
+    set(b, device, 8, 4, 1);
+    set(b, device, 12, 4, high);
+    set(b, device, 20, 1, 11);
+    for (unsigned queue = 0; queue < QUEUES; queue++) {
+        set(b, device, 22, 2, queue);
+        set(b, device, 24, 2, SIZE);
+        for (unsigned i = 0; i < 3; i++) {
+            set(b, device, 32 + 8 * i, 4, (u64)(area(b, device, queue, i) - b->mem.base));
+        }
+        set(b, device, 28, 2, 1);
+    }
+    set(b, device, 20, 1, 15);
+}
+
+/* A descriptor in a ring or in a table: mostly one that could be right. */
+static void put_descriptor(struct input *in, u8 *at, bool wild)
+{
+    struct virtq_descriptor d = {.address = DATA + (take(in, 1) << 5), .length = (u32)take(in, 1)};
+
+    d.split.flags = (u16)(take(in, 2) & 0x8087);
+    d.split.next = (u16)take(in, 1);
+    if (wild) {
+        d.address = take(in, 8);
+        d.length = (u32)take(in, 4);
+        d.packed.flags = (u16)take(in, 2);
+    }
+    memcpy(at, &d, sizeof(d));
+}
+
+/* The head of a disk's request. */
+static void put_head(struct board *b, struct input *in)
+{
+    u8 *at = b->mem.base + DATA + (take(in, 1) << 5);
+    u32 type = (u32)take(in, 1) & 15;
+    u64 sector = take(in, 1);
+
+    memcpy(at, &type, 4);
+    memcpy(at + 8, &sector, 8);
+}
+
+static void step(struct board *b, struct input *in)
+{
+    u8 op = (u8)take(in, 1);
+    unsigned device = op >> 4 & 1, queue = op >> 5 & 1, index = (unsigned)take(in, 1);
+    struct virtio_device *v = container_of(b->devices[device], struct virtio_device, device);
+    u16 value;
+
+    switch (op & 15) {
+    case 0:
+        start(b, device, (u8)index);
+        break;
+    case 1:
+    case 2:
+        put_descriptor(in, area(b, device, queue, 0) + 16 * (index % SIZE), op & 128);
+        break;
+    case 3:
+        put_descriptor(in, b->mem.base + TABLE + 16 * index, op & 128);
+        break;
+    case 4: /* an index, an entry, an event: 16 bits in the driver's area */
+        value = (u16)take(in, 1);
+        memcpy(area(b, device, queue, 1) + 2 * (index % (SIZE + 4)), &value, 2);
+        break;
+    case 5:
+    case 6:
+        set(b, device, 0x3000 + 4 * queue, 2, index);
+        break;
+    case 7:
+        put_head(b, in);
+        break;
+    case 8:
+        if (b->count) {
+            end_one(b, index % b->count);
+        }
+        break;
+    case 9:
+        b->sync = index & 1;
+        break;
+    case 10:
+        set(b, device, (unsigned)take(in, 2) & 0x3fff, 1u << (index & 3), take(in, 4));
+        break;
+    case 11:
+        pci_config_write(pci_host_bus(b->host), v->pci.slot, index & 0xfcu, 4, (u32)take(in, 4));
+        break;
+    case 12:
+        pci_config_read(pci_host_bus(b->host), v->pci.slot, index & 0xfcu, 4);
+        bus_map_read(&b->bus, BUS_MMIO, pci_bar_address(&v->pci, 0) + (take(in, 2) & 0x3fff), 4);
+        break;
+    case 13:
+        timer_queue_run(&b->timers);
+        break;
+    case 14:
+        b->mem.base[take(in, 2)] = (u8)index;
+        break;
+    default:
+        pci_assign(pci_host_bus(b->host));
+        pci_config_write(pci_host_bus(b->host), v->pci.slot, PCI_COMMAND, 2, 7);
+        break;
+    }
+}
+
+/* With all I/O at its end, a reset is at its end, too. */
+static void check_resets(struct board *b)
+{
+    drain(b);
+    for (unsigned i = 0; i < DEVICES; i++) {
+        struct virtio_device *v = container_of(b->devices[i], struct virtio_device, device);
+        v->device.reset(&v->device);
+        if (v->status || v->resetting) {
+            abort();
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size)
+{
+    struct input in = {bytes, size};
+    struct board b;
+
+    make_board(&b);
+    for (unsigned i = 0; i < DEVICES; i++) {
+        struct virtio_device *v = container_of(b.devices[i], struct virtio_device, device);
+        pci_config_write(pci_host_bus(b.host), v->pci.slot, PCI_COMMAND, 2, 7);
+        start(&b, i, size ? bytes[0] : 0);
+    }
+    for (unsigned i = 0; in.size && i < OPERATIONS_MAX; i++) {
+        step(&b, &in);
+    }
+    check_resets(&b);
+    destroy_board(&b);
+    return 0;
+}
