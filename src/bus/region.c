@@ -83,6 +83,7 @@ int bus_map_add(struct bus_map *map, const struct bus_region *region)
             (map->count - index) * sizeof(*map->regions));
     map->regions[index] = *region;
     map->count++;
+    map->changes++;
     return 0;
 }
 
@@ -96,6 +97,7 @@ void bus_map_remove(struct bus_map *map, enum bus_space space, u64 base)
     }
     index = (unsigned)(r - map->regions);
     map->count--;
+    map->changes++;
     memmove(&map->regions[index], &map->regions[index + 1],
             (map->count - index) * sizeof(*map->regions));
 }

@@ -28,11 +28,13 @@ struct bus_region {
     const struct bus_region_ops *ops;
     void *device;
     const char *name; /* for the monitor and traces */
+    bool doorbell;    /* writes only say "look": their order with other vCPUs' does not matter */
 };
 
 struct bus_map {
     struct bus_region *regions; /* sorted by space, then base; never overlapping */
     unsigned count, capacity;
+    unsigned changes; /* regions added and removed so far */
 };
 
 /* 0, -ENOMEM, or -EEXIST where the region would overlap another.  The map copies *region; ops,

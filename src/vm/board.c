@@ -50,6 +50,25 @@ static void tell_stale(struct ringer *m)
     }
 }
 
+/* Devices' doorbells may have moved: tell the vCPUs where they are. */
+static void publish_doorbells(struct ringer *m)
+{
+    unsigned count = 0;
+
+    if (m->bus.changes == m->doorbells_seen) {
+        return;
+    }
+    m->doorbells_seen = m->bus.changes;
+    for (unsigned i = 0; i < m->bus.count && count < VM_DOORBELLS; i++) {
+        if (m->bus.regions[i].doorbell) {
+            atomic_store(&m->shared->doorbells[count++], m->bus.regions[i].base);
+        }
+    }
+    if (count < VM_DOORBELLS) {
+        atomic_store(&m->shared->doorbells[count], 0);
+    }
+}
+
 /* The vCPU's process is not trusted: whatever is in the message, it only hurts itself. */
 static u64 access_bus(struct ringer *m, const struct ring_message *message)
 {
@@ -62,6 +81,7 @@ static u64 access_bus(struct ringer *m, const struct ring_message *message)
         return bus_map_read(&m->bus, space, message->addr, message->size);
     }
     bus_map_write(&m->bus, space, message->addr, message->value, message->size);
+    publish_doorbells(m);
     tell_stale(m);
     return 0;
 }

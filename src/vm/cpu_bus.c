@@ -69,6 +69,21 @@ static bool may_move_a20(const struct ring_message *m)
            (end > 0x92 || (m->addr <= 0x64 && end > 0x60));
 }
 
+/* A doorbell says "look", and whoever looks sees all that was done before: it need not be waited
+ * for. */
+static bool is_doorbell(const struct vcpu_process *p, const struct ring_message *m)
+{
+    u64 page = m->addr & PAGE_MASK;
+
+    for (unsigned i = 0; m->space == BUS_MMIO && i < VM_DOORBELLS; i++) {
+        u64 doorbell = atomic_load_explicit(&p->vm->doorbells[i], memory_order_relaxed);
+        if (doorbell == page || doorbell == 0) {
+            return doorbell != 0;
+        }
+    }
+    return false;
+}
+
 /* Under --icount the board has no time of its own: every message tells it, and the vCPU waits until
  * it has been served.  Both that and the time it takes change when the next event is due. */
 static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply)
@@ -79,7 +94,7 @@ static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply
         /* Where there is another vCPU, a write is done before this one goes on.  Else the other may
          * take the guest's lock and write to the same device, and the board, which has a ring for
          * each, would not know which came first: a UART's IER then lost its transmit interrupt. */
-        if (wants_reply || p->vm->cpu_count > 1 || may_move_a20(m)) {
+        if (wants_reply || (p->vm->cpu_count > 1 && !is_doorbell(p, m)) || may_move_a20(m)) {
             return ring_call(p->ring, &p->ring_host, m);
         }
         ring_post(p->ring, &p->ring_host, m);

@@ -71,6 +71,7 @@ struct ringer {
     struct interrupt_fabric fabric;
     struct timer_queue timers;
     struct bus_map bus;
+    unsigned doorbells_seen; /* bus.changes when the vCPUs were told of doorbells */
     struct a20_gate a20;
     struct slot slot;
     struct pc pc;

@@ -33,6 +33,7 @@
 #define VM_SLOT_BYTES   0x1000000000ull  /* 64 GiB */
 #define VM_RAM_MAX      0x10000000000ull /* 1 TiB */
 #define VM_CPUS_MAX     64
+#define VM_DOORBELLS    32 /* pages of devices' doorbells that vCPUs know */
 
 #define VM_MAGIC 0x31304d565247ull /* "GRVM01" */
 
@@ -108,10 +109,11 @@ struct vm {
     u32 trace_kinds;
     u64 spin_ticks;
     struct mem mem;
-    struct vm_clock clock;         /* its warp_ns is shared */
-    struct ring_bell bell;         /* shared */
-    _Atomic u64 board_deadline_ns; /* shared; --icount: the next event on the board */
-    _Atomic u64 stop_at;           /* shared: the vCPU's icount at which it is to hold by itself */
+    struct vm_clock clock;               /* its warp_ns is shared */
+    struct ring_bell bell;               /* shared */
+    _Atomic u64 board_deadline_ns;       /* shared; --icount: the next event on the board */
+    _Atomic u64 doorbells[VM_DOORBELLS]; /* shared: their addresses, ended by a 0 */
+    _Atomic u64 stop_at; /* shared: the vCPU's icount at which it is to hold by itself */
 
     struct debugger_list *debugger; /* written by the board, while the vCPUs are held */
 

@@ -56,6 +56,25 @@ static void test_debug_exit(void **state)
     ringer_destroy(m);
 }
 
+/* vCPUs know which page needs no order among them: that of the one device's doorbell. */
+static void test_doorbells(void **state)
+{
+    static const u8 code[] = {0xb0, 0x2a, CODE_EXIT, 0xeb, 0xfe};
+    static const struct ringer_device devices[] = {{.kind = RINGER_DEVICE_RNG}};
+    struct ringer_config config = small_config();
+    struct ringer_exit end;
+    struct ringer *m;
+
+    (void)state;
+    config.devices = devices;
+    config.device_count = 1;
+    m = machine_with_code(&config, code, sizeof(code));
+    assert_int_equal(ringer_run(m, &end), 0);
+    assert_int_equal(atomic_load(&m->shared->doorbells[0]), MEM_PCI_START + 0x3000);
+    assert_int_equal(atomic_load(&m->shared->doorbells[1]), 0);
+    ringer_destroy(m);
+}
+
 static void test_triple_fault(void **state)
 {
     static const u8 code[] = {0x0f, 0x0b}; /* ud2, without an IDT */
@@ -517,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_built_in_guest),
         cmocka_unit_test(test_debug_exit),
+        cmocka_unit_test(test_doorbells),
         cmocka_unit_test(test_triple_fault),
         cmocka_unit_test(test_stop_and_run_again),
         cmocka_unit_test(test_run_until),

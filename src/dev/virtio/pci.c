@@ -607,8 +607,11 @@ static void describe(struct virtio_device *v)
     unsigned notify_cap;
 
     for (unsigned i = 0; i < bar.count; i++) {
-        bar.parts[i] = (struct bus_region){
-            .base = i * PART_BYTES, .size = PART_BYTES, .ops = &part_ops[i], .device = v};
+        bar.parts[i] = (struct bus_region){.base = i * PART_BYTES,
+                                           .size = PART_BYTES,
+                                           .ops = &part_ops[i],
+                                           .device = v,
+                                           .doorbell = i == PART_NOTIFY};
     }
     pci_function_init(&v->pci, v->type->name, &pci_ops, &identity);
     pci_set_bar(&v->pci, BAR_REGISTERS, &bar);
