@@ -31,6 +31,11 @@ int disk_open(struct ringer *m, const struct ringer_device *config, struct disk 
     if (!config->disk.source || !config->disk.source[0]) {
         return machine_fail(m, -EINVAL, "disk: there is no file name");
     }
+    if ((m->config.record_path || m->config.replay_path) && !config->disk.read_only) {
+        return machine_fail(m, -EINVAL,
+                            "disk '%s': what a recorded run reads must be there again; add ,ro",
+                            config->disk.source);
+    }
     error = disk_is_nbd(config) ? disk_nbd_open(m, config, &d) : disk_file_open(m, config, &d);
     if (error < 0) {
         return error;

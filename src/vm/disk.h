@@ -5,8 +5,9 @@
  * No back end makes the event loop wait, but under --icount: there each request is done within
  * submit(), so that it ends at the same instruction in every run.
  *
- * For record and replay, each call of done() is the one thing that comes from outside: its order
- * among the vCPUs' messages, its error, and the bytes of a read.
+ * So a run on virtual time with a disk repeats itself while the disk's contents do.  A recorded run
+ * may only read its disks; to record what is written, too, the bytes and errors that done() brings
+ * would be inputs.
  */
 #ifndef VM_DISK_H
 #define VM_DISK_H

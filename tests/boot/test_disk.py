@@ -85,7 +85,7 @@ class Disk(unittest.TestCase):
 
     def test_icount(self):
         """On virtual time I/O ends at the same instruction each time: the log has the times."""
-        image = self.image("disk.img", size=8 * MIB)
+        image = self.image("disk.img", size=2 * MIB)
         script = ("mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev; "
                   "modprobe virtio_pci; modprobe virtio_blk; "
                   "dd if=/bin/busybox of=/dev/vda bs=64k conv=fsync; sha256sum /dev/vda; dmesg; "
@@ -180,6 +180,7 @@ class Disk(unittest.TestCase):
                 (("-d", "/dev/null"), "neither a file nor a block device"),
                 (("-d", short), "shorter than a sector"),
                 (("-d", busy, "-d", busy), "another program uses it"),
+                (("-d", busy, "--record", busy + ".record", "--icount"), "add ,ro"),
                 (("-d", busy + ",queues=0"), "a number from 1 to 32"),
                 (("-d", ",ro"), "no file name"),
                 (("-d", "nbd+unix:///?socket=/nowhere"), "No such file"),
