@@ -227,7 +227,7 @@ static void check_pointers(void)
     u16 cw = 0x37f & ~ZE;
     u64 image[64] __attribute__((aligned(16)));
 
-    __asm__ volatile("fninit; fldcw %1; fld1; divides_here: fdivs %2; rex.w; fxsave %0; fnclex"
+    __asm__ volatile("fninit; fldcw %1; fld1; divides_here: fdivs %2; fxsave64 %0; fnclex"
                      : "=m"(image)
                      : "m"(cw), "m"(zero));
     check_is(image[1], (word)divides_here, "the instruction pointer of x87");

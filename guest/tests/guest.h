@@ -106,8 +106,8 @@ u32 attempt(void (*what)(word argument), word argument);
 void check_fault(void (*what)(word), word argument, u32 vector, u32 error, const char *name);
 
 /* Runs what(argument) at CPL 3 on a stack of its own, until user_end() or an exception.  With other
- * segments in user_cs and user_ss at other privilege; those of the 32-bit library are loaded into DS
- * and ES, too. */
+ * segments in user_cs and user_ss at other privilege; those of the 32-bit library are loaded into
+ * DS and ES, too. */
 u32 attempt_user(void (*what)(word argument), word argument);
 extern word user_cs, user_ss;
 void user_end(void);

@@ -102,9 +102,9 @@ static void call_gate(word selector)
         u16 selector;
     } to = {0xdeadbeef, (u16)selector};
 
-    __asm__ volatile("push $0x11; push $0x22; push $0x33; mov %%esp, %0; lcall *%1"
+    __asm__ volatile("push $0x11; push $0x22; push $0x33; mov %%esp, %0; lcall *(%1)"
                      : "=m"(sp_before)
-                     : "m"(to)
+                     : "r"(&to), "m"(to) /* not by ESP, which has moved */
                      : "memory");
 }
 
