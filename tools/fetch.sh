@@ -1,5 +1,5 @@
 #!/bin/sh
-# fetch.sh [--arch ARCH] PACKAGE [METAPACKAGE]: print the path of PACKAGE's .deb file, fetched by APT
+# fetch.sh [--arch ARCH | --suite SUITE] PACKAGE [METAPACKAGE]: print the path of PACKAGE's .deb file, fetched by APT
 # if it is not there yet.
 #
 # A name with a * is any package of that name: one that is there already, else what the package
@@ -10,18 +10,27 @@
 # (except for `apt-get update`, where this machine's lists of packages are empty).
 #
 # Another architecture than this machine's has its own lists of packages, beside the files: APT reads
-# the machine's sources, but writes only there.  So it need not be made known to dpkg.
+# the machine's sources, but writes only there.  So it need not be made known to dpkg.  Likewise for
+# another suite of Debian's archive than the machine has (bookworm-backports); its packages have a
+# folder of their own.
 set -eu
 
 own_arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 arch=$own_arch
-if [ "$1" = --arch ]; then
+suite=
+case $1 in
+--arch)
     arch=$2
     shift 2
-fi
+    ;;
+--suite)
+    suite=$2
+    shift 2
+    ;;
+esac
 package=$1
 metapackage=${2:-}
-cache=${RINGER_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/ringer}
+cache=${RINGER_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/ringer}${suite:+/$suite}
 mkdir -p "$cache"
 
 # apt TOOL ARGUMENTS...: apt-get or apt-cache, for the architecture that is wanted.
@@ -31,7 +40,10 @@ apt() {
     if [ "$(id -u)" -eq 0 ]; then
         set -- -o APT::Sandbox::User=root "$@"
     fi
-    if [ "$arch" != "$own_arch" ]; then
+    if [ -n "$suite" ]; then
+        set -- -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/dev/null "$@"
+    fi
+    if [ -n "$own_lists" ]; then
         set -- -o APT::Architecture="$arch" -o APT::Architectures::="$arch" \
             -o Dir::State="$state" -o Dir::State::lists="$state/lists" \
             -o Dir::State::status="$state/status" -o Dir::Cache="$state/cache" \
@@ -64,18 +76,22 @@ fi
 updated=
 update_own_lists() {
     updated=yes
-    echo "Fetching Debian's lists of packages for $arch (they stay in $state)" >&2
+    echo "Fetching Debian's lists of packages for ${suite:-$arch} (they stay in $state)" >&2
     # One source that fails, another's mirror being renewed, is no matter if the package is known then.
     apt apt-get -q update >&2 || true
 }
 
-state=$cache/apt-$arch
-if [ "$arch" != "$own_arch" ]; then
+state=$cache/apt-${suite:-$arch}
+own_lists=
+if [ -n "$suite" ] || [ "$arch" != "$own_arch" ]; then
+    own_lists=yes
     mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
     : >"$state/status"
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keys] http://deb.debian.org/debian $suite main" >"$state/sources.list"
     known || update_own_lists
     known || {
-        echo "fetch.sh: APT does not know ${metapackage:-$package} for $arch; is the network there?" >&2
+        echo "fetch.sh: APT does not know ${metapackage:-$package} for ${suite:-$arch}; is the network there?" >&2
         exit 1
     }
 elif ! known; then
@@ -113,7 +129,7 @@ download() {
 }
 if ! download; then
     # Lists of our own may be old, and the package gone from the archive since.
-    if [ "$arch" = "$own_arch" ] || [ -n "$updated" ] || ! { update_own_lists; resolve; download; }; then
+    if [ -z "$own_lists" ] || [ -n "$updated" ] || ! { update_own_lists; resolve; download; }; then
         echo "fetch.sh: $package could not be fetched; is the network there? (apt-get update may help)" >&2
         exit 1
     fi

@@ -10,13 +10,15 @@ The archive is written here, in the "newc" format (Linux, "initramfs buffer form
 cpio(1): so it may have device nodes without root, and the same input gives the same bytes.
 """
 import argparse
+import lzma
 import os
 import stat
 import subprocess
 
 
 class Modules:
-    """A tree of kernel modules; which depends on which is in their .modinfo sections."""
+    """A tree of kernel modules; which depends on which is in their .modinfo sections.  Those that are
+    packed with xz are unpacked: busybox does not."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -24,7 +26,7 @@ class Modules:
         for folder, _, names in os.walk(directory):
             for name in names:
                 stem, dot, suffix = name.partition(".ko")
-                if dot and not suffix:
+                if dot and suffix in ("", ".xz"):
                     self.paths[stem.replace("-", "_")] = os.path.join(folder, name)
         self.chosen = {}    # name -> (contents, names that it depends on, aliases)
 
@@ -32,7 +34,8 @@ class Modules:
         name = name.replace("-", "_")
         if name in self.chosen or name not in self.paths:   # else it is built in
             return
-        with open(self.paths[name], "rb") as file:
+        opener = lzma.open if self.paths[name].endswith(".xz") else open
+        with opener(self.paths[name], "rb") as file:
             data = file.read()
         fields = [field.partition(b"=") for field in data.split(b"\0") if b"=" in field[:32]]
         depends = [d.replace("-", "_") for key, _, value in fields if key == b"depends"
@@ -43,7 +46,7 @@ class Modules:
             self.choose(depend)
 
     def path(self, name):
-        return os.path.relpath(self.paths[name], self.directory)
+        return os.path.relpath(self.paths[name], self.directory).removesuffix(".xz")
 
     def all_depends(self, name):
         """What name needs, each before what it needs itself: as modules.dep has them."""
@@ -60,14 +63,8 @@ class Modules:
 
     def add_to(self, archive):
         root = "lib/modules/" + os.path.basename(self.directory)
-        folders = {"lib", "lib/modules", root}
         for name in self.chosen:
-            folder = os.path.dirname(os.path.join(root, self.path(name)))
-            while folder not in folders:
-                folders.add(folder)
-                folder = os.path.dirname(folder)
-        for folder in sorted(folders):
-            archive.add(folder, stat.S_IFDIR | 0o755)
+            archive.add_folder(os.path.dirname(os.path.join(root, self.path(name))))
         dependencies = aliases = ""
         for name in sorted(self.chosen):
             archive.add(os.path.join(root, self.path(name)), stat.S_IFREG | 0o644,
@@ -85,6 +82,14 @@ class Archive:
     def __init__(self):
         self.data = bytearray()
         self.inode = 0
+        self.folders = {""}
+
+    def add_folder(self, path):
+        """Adds a folder, and those that it is in, unless they are there."""
+        if path not in self.folders:
+            self.folders.add(path)
+            self.add_folder(os.path.dirname(path))
+            self.add(path, stat.S_IFDIR | 0o755)
 
     def add(self, path, mode, content=b"", device=(0, 0)):
         self.inode += 1
@@ -110,7 +115,7 @@ class Archive:
 def build(busybox, init, added, modules):
     archive = Archive()
     for path in ("bin", "dev", "etc", "proc", "root", "sys", "tmp"):
-        archive.add(path, stat.S_IFDIR | 0o755)
+        archive.add_folder(path)
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.add("dev/null", stat.S_IFCHR | 0o666, device=(1, 3))
     with open(init, "rb") as file:
@@ -122,6 +127,7 @@ def build(busybox, init, added, modules):
         archive.add("bin/" + applet, stat.S_IFLNK | 0o777, b"busybox")
     for item in added:
         source, _, path = item.partition(":")
+        archive.add_folder(os.path.dirname(path))
         with open(source, "rb") as file:
             mode = 0o755 if os.access(source, os.X_OK) else 0o644
             archive.add(path, stat.S_IFREG | mode, file.read())
