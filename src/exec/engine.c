@@ -209,6 +209,16 @@ size_t exec_size(void)
     return interpret_size() + bits_align_up(sizeof(struct direct), PAGE_SIZE);
 }
 
+size_t exec_code_offset(void)
+{
+    return offsetof(struct exec, thunks.code);
+}
+
+size_t exec_code_size(void)
+{
+    return THUNK_CODE_BYTES;
+}
+
 void exec_init(struct cpu *cpu, void *memory)
 {
     cpu->exec = memory;

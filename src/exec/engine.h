@@ -44,9 +44,14 @@ const struct engine *engine_find(const char *name);
 enum cpu_exit cpu_run(struct cpu *cpu, const struct engine *engine, u64 icount_limit);
 
 /* Bytes of arena that a vCPU's executors want, and their initialization in such a piece (aligned to
- * 4096, zeroed, readable, writable and executable in the vCPU's process).  Sets cpu->exec. */
+ * 4096, zeroed, readable and writable).  Sets cpu->exec. */
 size_t exec_size(void);
 void exec_init(struct cpu *cpu, void *memory);
+
+/* What of it has to be executable in the vCPU's process, besides: whole pages, which hold nothing
+ * but code that Ringer itself has made. */
+size_t exec_code_offset(void);
+size_t exec_code_size(void);
 
 /* Drop everything decoded, as after a change of RAM from outside. */
 void exec_flush(struct cpu *cpu);

@@ -11,6 +11,7 @@
 #include <linux/mman.h>
 #include <linux/prctl.h>
 
+#include "base/string.h"
 #include "cpu/fpu.h"
 #include "cpu/segment.h"
 #include "exec/direct/direct.h"
@@ -35,6 +36,10 @@
 /* Intel SDM vol. 3A, "Page-Fault Error Code". */
 #define ERROR_WRITE 2u
 #define ERROR_FETCH 16u
+
+/* XSAVE's component of PKRU.  Intel SDM vol. 1, "Managing State Using the XSAVE Feature Set". */
+#define XCR0_PKRU_BIT 9u
+#define XSTATE_PKRU   (1u << XCR0_PKRU_BIT)
 
 #define TRAP_DB 1u /* #DB, of a single step */
 #define TRAP_BP 3u
@@ -136,6 +141,11 @@ static void load_selectors(struct vcpu_process *p)
     }
 }
 
+static struct rt_sigframe *frame_of(const struct vcpu_process *p)
+{
+    return (struct rt_sigframe *)p->signal_rsp;
+}
+
 /* A frame is always at the top of that stack, wherever the guest's RSP points: SS_AUTODISARM. */
 static void enter(void *context, struct cpu *cpu, bool step)
 {
@@ -157,6 +167,9 @@ static void enter(void *context, struct cpu *cpu, bool step)
     gate->frame[3] = cpu->gpr[RSP];
     gate->frame[4] = p->selectors[SEG_SS];
     arm_signal_stack();
+    if (p->hides_frames) {
+        frame_of(p)->return_address = 0; /* for is_forged() */
+    }
     if (time_traps) {
         syscall3(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0);
     }
@@ -239,13 +252,18 @@ static void take_segments(struct vcpu_process *p, u16 cs)
 }
 
 /* The vector and FPU registers are only in the frame now. */
-static void take_fpu(struct cpu *cpu, const struct fpu_area *area)
+static const struct fpu_area *fpu_of(const struct sigcontext *s)
 {
-    u64 at = (u64)area - (VM_STACK_START + SIGNAL_OFFSET);
+    u64 at = (u64)s->fpstate - (VM_STACK_START + SIGNAL_OFFSET);
 
-    if (at >= SIGNAL_BYTES - sizeof(*area)) {
+    if (at > SIGNAL_BYTES - sizeof(struct fpu_area)) {
         vcpu_die("a signal frame without FPU state", 0);
     }
+    return (const struct fpu_area *)s->fpstate;
+}
+
+static void take_fpu(struct cpu *cpu, const struct fpu_area *area)
+{
     fpu_load_area(area);
     if (area->fip - VM_HIDDEN_START >= VM_HIDDEN_END - VM_HIDDEN_START) { /* not a thunk's */
         cpu->fpu.last_ip = area->fip;
@@ -288,6 +306,45 @@ static void classify(struct direct_trap *trap, int signal, const siginfo_t *info
     }
 }
 
+/* Guest code can jump to the gate's handler, with a frame that the kernel has not made: it put none
+ * there since enter() cleared the return address; or, where guest code could write there, it has
+ * not blocked the signals, as it does for each handler. */
+static bool is_forged(const struct vcpu_process *p, const struct rt_sigframe *frame)
+{
+    sigset_t all = ~0ul, before = 0;
+
+    if (!p->keys || p->hides_frames) {
+        return p->keys && frame->return_address == 0;
+    }
+    syscall4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, sizeof(all));
+    return !(before & 1ul << (SIGALRM - 1));
+}
+
+/* Were keys open when the signal came?  Then what it interrupted was not guest code, but what guest
+ * code has jumped to, and the registers in the frame may be Ringer's own. */
+static bool was_open(const struct vcpu_process *p, const struct fpu_area *area)
+{
+    u32 pkru = 0;
+
+    if (p->keys && area->xstate_bv & XSTATE_PKRU) { /* and then the kernel has made room for it */
+        memcpy(&pkru, (const u8 *)area + p->pkru_offset, sizeof(pkru));
+    }
+    return p->keys && pkru != GATE_PKRU_GUEST;
+}
+
+/* The guest's code has gone where it has no business: as if it had jumped there at once when it was
+ * entered.  No page of its own is there, unless the guest's tables say so.  32-bit code, which must
+ * have become 64-bit code first, begins again. */
+static void refuse_jump(struct vcpu_process *p)
+{
+    p->left_by = 0;
+    p->cpu->direct->trap = (struct direct_trap){.kind = DIRECT_INTERRUPT};
+    if (p->cpu->code_mode == INSN_MODE_64) {
+        p->cpu->rip = (u64)vcpu_gate_signal;
+    }
+    take_segments(p, p->selectors[SEG_CS]);
+}
+
 /* Called by cpu_gate.S on the stack that guest code was entered from. */
 void vcpu_leave_guest(const struct rt_sigframe *frame)
 {
@@ -296,15 +353,28 @@ void vcpu_leave_guest(const struct rt_sigframe *frame)
     struct direct_trap *trap = &cpu->direct->trap;
     const struct sigcontext *s = &frame->uc.uc_mcontext;
     bool in_gate = s->rip >= (u64)vcpu_gate_enter && s->rip < (u64)vcpu_gate_enter_end;
+    const struct fpu_area *area;
 
-    p->in_guest = 0;
     p->gate->selector = SELECTOR_ALLOW;
+    if (is_forged(p, frame)) {
+        p->in_guest = 0;
+        refuse_jump(p);
+        return;
+    }
+    p->in_guest = 0;
+    area = fpu_of(s);
     p->left_by = frame->info.si_signo;
-    take_fpu(cpu, (const struct fpu_area *)s->fpstate);
     classify(trap, p->left_by, &frame->info, s, p->stepping);
     if (trap->kind == DIRECT_INTERRUPT && in_gate) {
+        take_fpu(cpu, area);
         return; /* it had not begun, and all is still in *cpu */
     }
+    if (was_open(p, area)) {
+        fpu_load_area(area);
+        refuse_jump(p);
+        return;
+    }
+    take_fpu(cpu, area);
     take_registers(cpu, s);
     take_segments(p, s->cs);
 }
@@ -326,7 +396,9 @@ static void hide_all(const struct vcpu_process *p)
     extern const char vcpu_image_start[], vcpu_image_text_end[], vcpu_image_end[];
     const struct vm *vm = p->vm;
     int rw = PROT_READ | PROT_WRITE;
-    u64 exec = (u64)vm->exec + p->index * vm->exec_bytes, arena = (u64)vm;
+    u64 arena = (u64)vm, arena_end = arena + vm->arena_bytes;
+    u64 code = (u64)vm->exec + p->index * vm->exec_bytes + exec_code_offset();
+    u64 code_end = code + exec_code_size();
     long key = syscall3(__NR_pkey_alloc, 0, 0, 0);
 
     if (key < 0) {
@@ -342,13 +414,13 @@ static void hide_all(const struct vcpu_process *p)
     if (vm->direct & VM_DIRECT_HIDE_SIGNALS) {
         hide(VM_STACK_START + SIGNAL_OFFSET, SIGNAL_BYTES, rw, (int)key);
     }
-    hide(arena, exec - arena, rw, (int)key);
-    hide(exec, vm->exec_bytes, rw | PROT_EXEC, (int)key);
-    hide(exec + vm->exec_bytes, arena + vm->arena_bytes - exec - vm->exec_bytes, rw, (int)key);
+    hide(arena, code - arena, rw, (int)key);
+    hide(code, code_end - code, rw | PROT_EXEC, (int)key);
+    hide(code_end, arena_end - code_end, rw, (int)key);
     hide((u64)vm->mem.base, vm->ram_bytes, rw, (int)key);
 }
 
-/* What only the guest's user code may not see is checked by signal_rsp: learn where frames are. */
+/* The kernel puts each frame at the same place, which cpu_gate.S checks: learn where. */
 static void learn_signal_stack(struct vcpu_process *p)
 {
     p->learning = true;
@@ -358,6 +430,15 @@ static void learn_signal_stack(struct vcpu_process *p)
     if (p->signal_rsp == 0) {
         vcpu_die("signals do not arrive", 0);
     }
+}
+
+/* In an XSAVE area in the standard format.  CPUID.0DH, component 9. */
+static u32 pkru_offset(void)
+{
+    u32 a = 0xd, b, c = XCR0_PKRU_BIT, d;
+
+    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return b;
 }
 
 void vcpu_direct_init(struct vcpu_process *p)
@@ -373,6 +454,8 @@ void vcpu_direct_init(struct vcpu_process *p)
     }
     p->gate = (struct gate *)((u64)p->vm + offset);
     p->keys = p->vm->direct & VM_DIRECT_KEYS;
+    p->hides_frames = p->keys && p->vm->direct & VM_DIRECT_HIDE_SIGNALS;
+    p->pkru_offset = pkru_offset();
     if (p->keys) {
         hide_all(p);
     }

@@ -77,8 +77,8 @@ static void map_shared(u64 arena, u64 arena_bytes, u32 index)
         vcpu_die("the arena is of another version of Ringer", 0);
     }
     map_fixed((u64)vm->mem.base, vm->ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, VCPU_FD_RAM, 0);
-    exec = (u64)vm->exec + index * vm->exec_bytes;
-    map_fixed(exec, vm->exec_bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED, VCPU_FD_ARENA,
+    exec = (u64)vm->exec + index * vm->exec_bytes + exec_code_offset();
+    map_fixed(exec, exec_code_size(), PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED, VCPU_FD_ARENA,
               exec - arena);
 }
 

@@ -44,6 +44,8 @@ struct vcpu_process {
     u16 selectors[SEG_COUNT]; /* what segment registers held as guest code was entered */
     bool stepping;            /* one instruction was asked for */
     bool learning;            /* the next SIGTRAP tells where signal frames are */
+    bool hides_frames;        /* guest code can neither read nor write the signal stack */
+    u32 pkru_offset;          /* of PKRU in a signal frame's XSAVE area */
     int left_by;              /* the signal that ended the last run */
 };
 

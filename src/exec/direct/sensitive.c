@@ -15,38 +15,17 @@
  */
 #include "base/string.h"
 #include "exec/direct/direct.h"
+#include "isa/pkru.h"
 
 /* ------------------------------------------------------------------ resource control */
 
-static bool is_memory(u8 modrm)
-{
-    return modrm < 0xc0;
-}
-
-static unsigned reg_of(u8 modrm)
-{
-    return modrm >> 3 & 7;
-}
-
-/* 0F 01 EF: WRPKRU.  0F AE /5 with a memory operand: XRSTOR. */
-static bool changes_pkru(u8 a, u8 b, u8 c)
-{
-    return a == 0x0f && ((b == 0x01 && c == 0xef) || (b == 0xae && reg_of(c) == 5 && is_memory(c)));
-}
-
 bool sensitive_holds_pkru(const u8 *page, const u8 before[2], const u8 after[2])
 {
-    if (changes_pkru(before[0], before[1], page[0]) || changes_pkru(before[1], page[0], page[1]) ||
-        changes_pkru(page[PAGE_SIZE - 2], page[PAGE_SIZE - 1], after[0]) ||
-        changes_pkru(page[PAGE_SIZE - 1], after[0], after[1])) {
-        return true;
-    }
-    for (unsigned i = 0; i < PAGE_SIZE - 2; i++) {
-        if (changes_pkru(page[i], page[i + 1], page[i + 2])) {
-            return true;
-        }
-    }
-    return false;
+    return pkru_is_changed_by(before[0], before[1], page[0]) ||
+           pkru_is_changed_by(before[1], page[0], page[1]) ||
+           pkru_is_changed_by(page[PAGE_SIZE - 2], page[PAGE_SIZE - 1], after[0]) ||
+           pkru_is_changed_by(page[PAGE_SIZE - 1], after[0], after[1]) ||
+           pkru_is_changed_in(page, PAGE_SIZE);
 }
 
 /* ------------------------------------------------------------------ equivalence */

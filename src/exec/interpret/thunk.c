@@ -10,8 +10,10 @@
 
 #include "base/string.h"
 #include "cpu/fpu.h"
+#include "isa/pkru.h"
 
-#define CODE_MAX     96   /* bytes of one thunk */
+#define CODE_MAX     96 /* bytes of one thunk */
+#define CODE_ALIGN   16
 #define RESERVE      1024 /* thunks that are kept for the ops of lines being built */
 #define FIXUP_OFFSET 0    /* of the code that failures return by, in code[] */
 
@@ -191,6 +193,10 @@ static void emit_gprs(struct emitter *e, unsigned opcode, unsigned mask)
     }
 }
 
+/* Guest code that the host's CPU runs could jump to any byte of a thunk, so none holds an
+ * instruction that changes PKRU (vm/cpu_gate.h).  No instruction of thunks is known that would; if
+ * there were one it would be #UD.  INT3 in the gaps, so that nothing of former thunks goes on
+ * there. */
 static size_t generate(u8 *code, const struct thunk *wanted, const u8 *instruction, size_t size)
 {
     /* mov rax, [rsi + flags]; add al, 127 (which overflows if it was 1); sahf */
@@ -198,6 +204,7 @@ static size_t generate(u8 *code, const struct thunk *wanted, const u8 *instructi
                                   0x04, 0x7f, 0x9e};
     static const u8 flags_out[] = {0x9f, 0x0f, 0x90, 0xc0, 0x0f, 0xb7, 0xc0, 0xc3};
     static const u8 no_flags[] = {0x31, 0xc0, 0xc3}; /* xor eax, eax; ret */
+    static const u8 undefined[] = {0x0f, 0x0b};
     struct emitter e = {code};
     if (wanted->flags_read) {
         emit_bytes(&e, flags_in, sizeof(flags_in));
@@ -210,7 +217,15 @@ static size_t generate(u8 *code, const struct thunk *wanted, const u8 *instructi
     } else {
         emit_bytes(&e, no_flags, sizeof(no_flags));
     }
-    return (size_t)(e.at - code);
+    while ((e.at - code) % CODE_ALIGN) {
+        emit(&e, 0xcc);
+    }
+    size = (size_t)(e.at - code);
+    if (pkru_is_changed_in(code, size)) {
+        memcpy(code, undefined, sizeof(undefined));
+        memset(code + sizeof(undefined), 0xcc, size - sizeof(undefined));
+    }
+    return size;
 }
 
 static u32 *hash_slot(struct thunk_cache *cache, const u64 key[2])
@@ -247,7 +262,7 @@ const struct thunk *thunk_find(struct thunk_cache *cache, const struct insn *ins
     *slot = cache->used;
     t->code = (thunk_code *)(uintptr_t)code;
     size_t length = generate(code, wanted, instruction.bytes, size);
-    cache->code_used += (u32)bits_align_up(length, 16);
+    cache->code_used += (u32)length;
     return t;
 }
 

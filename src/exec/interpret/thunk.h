@@ -65,12 +65,14 @@ struct thunk {
 #define THUNK_HASH       8192
 #define THUNK_CODE_BYTES (512u << 10)
 
-struct thunk_cache { /* aligned to 64; readable, writable and executable where thunks are run */
+struct thunk_cache { /* aligned to a page, as its code is: that alone has to be executable */
     u32 used, code_used;
     u32 hash[THUNK_HASH]; /* index + 1 of the first of a chain */
     struct thunk thunks[THUNK_POOL];
-    u8 code[THUNK_CODE_BYTES] __attribute__((aligned(64)));
+    u8 code[THUNK_CODE_BYTES] __attribute__((aligned(PAGE_SIZE)));
 };
+
+_Static_assert(sizeof(struct thunk_cache) % PAGE_SIZE == 0, "nothing else is in the code's pages");
 
 void thunk_cache_init(struct thunk_cache *cache);
 
