@@ -16,7 +16,7 @@ LAB_ARGS   =
 SEED       = $$(date +%s)
 
 .DEFAULT_GOAL := all
-.PHONY: all run check bench diff fuzz lab format clean guest install help configure
+.PHONY: all run check check-keys bench diff fuzz lab format clean guest install help configure
 
 all: configure
 	@ninja -C $(BUILD)
@@ -25,6 +25,7 @@ help:
 	@echo 'make           build build/ringer and libringer'
 	@echo 'make run       boot Debian Linux in Ringer (RUN_ARGS adds options)'
 	@echo 'make check     all tests'
+	@echo 'make check-keys attack hybrid on a CPU with protection keys, in QEMU'
 	@echo 'make bench     speed and memory, as figures'
 	@echo 'make diff      the interpreter against the host CPU, at random (SECONDS=30 SEED=7)'
 	@echo 'make fuzz      fuzz (FUZZ=decode: only that; SECONDS=30)'
@@ -47,6 +48,9 @@ guest:
 
 check: guest
 	@tools/check.sh $(BUILD) $(BUILD_FUZZ)
+
+check-keys: guest
+	@tools/check_keys.sh $(BUILD)
 
 bench: all guest
 	@bench/run.sh $(BUILD)

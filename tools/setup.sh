@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh GROUP...: install the Debian packages of these groups that are missing.
 #
-# Groups: build, check, fuzz, bench, format.  Says nothing and needs no rights where all are there.
+# Groups: build, check, keys, fuzz, bench, format.  Says nothing and needs no rights where all are there.
 # On other systems than Debian it only says what is needed.
 set -eu
 
@@ -12,6 +12,7 @@ packages_of() {
             libzstd-dev liblz4-dev libjson-c-dev
         ;;
     check) echo gdb libcmocka-dev libzydis-dev ;;
+    keys) echo qemu-system-x86 binutils ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     bench) ;;
     format) echo clang-format-14 ;;
