@@ -3,7 +3,7 @@
  *
  * An engine that runs guest code on the host's CPU needs its protection keys, to hide Ringer's own
  * memory from the guest.  Where the host has none a user may do without (config.unprotected);
- * `auto` is the interpreter, until the way with keys has been tried by attackers.
+ * `auto` is the interpreter, until no LIMIT of docs/resource-control.md lets a guest around them.
  */
 #include "vm/choose.h"
 

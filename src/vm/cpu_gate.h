@@ -9,13 +9,15 @@
  *  1. After every instruction of ringer-cpu that can change PKRU, code makes sure that it was not
  *     jumped to: it goes on only where PKRU has the value that belongs there, or where hidden
  *     memory, which can be read by then, says that no guest runs (or that a signal's frame lies
- *     where the kernel puts it).
+ *     where the kernel puts it; vcpu_leave_guest() then makes sure that it did).
  *  2. The gate page holds nothing that the guest does not know: its own registers.
  *  3. Nothing is taken from a signal frame but what a program may have in its registers anyway.
  *     No guest state is ever entered by rt_sigreturn.
  *
  * The gate page is mapped twice: writable where the arena is, and for the guest's eyes, read-only
  * and with key 0, at GATE_PAGE, near the program: after WRPKRU there is no other memory.
+ *
+ * docs/resource-control.md has the whole of it.
  */
 #ifndef VM_CPU_GATE_H
 #define VM_CPU_GATE_H
