@@ -179,22 +179,37 @@ void attack_text(void)
     check(true, "jumps to the program's text");
 }
 
+USER_TEXT(trap_and_jump, "ud2; jmp *%r15");
+
+static void count_trap(struct frame *frame)
+{
+    frame->ip += 2;
+    faults++;
+}
+
 /* The frame that the kernel makes is as large on each host as its XSAVE area: wherever it may
- * begin, RSP points there when user code jumps to the handler that opens the keys, at `first`. */
+ * begin, RSP points there when user code jumps to the handler that opens the keys, at `first`. What
+ * is there then is the frame of the trap before, which must not be taken for another. */
 void attack_handler(void)
 {
     u64 target = HIDDEN_START + option_number("first", 0);
+    handler *saved = handlers[VECTOR_UD];
 
-    PUT(jump_r15);
+    PUT(trap_and_jump);
+    handlers[VECTOR_UD] = count_trap;
     for (u64 at = SIGNAL_END - 0x4000; at < SIGNAL_END; at += 8) {
         struct frame r = user_registers();
         r.r15 = target;
         r.sp = at;
+        faults = 0;
         const struct left *left = run_user(&r, 10);
         check_case(left->at.vector == VECTOR_PF && left->at.ip - HIDDEN_START < 1u << 20,
                    "the handler, by RSP %l: vector %x at %l", at, (unsigned)left->at.vector,
                    (u64)left->at.ip);
+        check_case(faults == 1, "the handler, by RSP %l: the trap before comes %u times", at,
+                   faults);
     }
+    handlers[VECTOR_UD] = saved;
     check(true, "jumps to the handler of signals");
 }
 
