@@ -169,6 +169,9 @@ class Screen(unittest.TestCase):
             while display.terminal.alternate and time.monotonic() < end:
                 display.update()
             self.assertFalse(display.terminal.alternate)
+            # The last it writes; then it gives the terminal back, and only then it stops.
+            stopped = os.waitid(os.P_PID, machine.process.pid, os.WSTOPPED | os.WNOWAIT)
+            self.assertEqual(stopped.si_status, signal.SIGSTOP)
             self.assertEqual(termios.tcgetattr(machine.slave), machine.before)
             os.kill(machine.process.pid, signal.SIGCONT)
             display.expect("Memtest86")
