@@ -175,8 +175,8 @@ static void extend(const struct miss *x, struct mirror_piece *piece)
     piece->size = (u32)(last - first);
 }
 
-/* The 2 MiB around a page of a large page, if all of it may be mapped alike: there is no code in it,
- * which would want pieces of its own. */
+/* The 2 MiB around a page of a large page, if all of it may be mapped alike: there is no code in
+ * it, which would want pieces of its own. */
 static bool take_large(const struct miss *x, struct mirror_piece *piece)
 {
     const struct mem *mem = x->m->mem;
@@ -235,8 +235,7 @@ enum mirror_result mirror_fill(struct mirror *m, const struct paging *paging, gv
         extend(&x, &piece);
     }
     drop_overlapping(m, piece.gva, piece.size);
-    if (!m->host.map(m->host.context, piece.gva, piece.size, piece.offset, piece.rights,
-                     piece.user)) {
+    if (!m->host.map(m->host.context, piece.gva, piece.size, piece.offset, piece.rights)) {
         return refuse(m);
     }
     m->filled = *paging;
@@ -339,16 +338,6 @@ void mirror_revoke(struct mirror *m, gpa_t gpa, unsigned rights)
     for (u32 i = 0; i < m->count; i++) {
         struct mirror_piece *p = nth(m, i);
         if (p->size && (p->rights & rights) && offset - p->offset < p->size) {
-            drop(m, p);
-        }
-    }
-}
-
-void mirror_drop_executable(struct mirror *m, bool user)
-{
-    for (u32 i = 0; i < m->count; i++) {
-        struct mirror_piece *p = nth(m, i);
-        if (p->size && (p->rights & MIRROR_EXECUTE) && p->user == user) {
             drop(m, p);
         }
     }

@@ -41,7 +41,7 @@ enum { /* rights of a piece */
 /* What the process around it does for the mirror. */
 struct mirror_host {
     /* Map [gva, gva + size) to the RAM file from offset.  False: it cannot be mapped there. */
-    bool (*map)(void *context, gva_t gva, u64 size, u64 offset, unsigned rights, bool user);
+    bool (*map)(void *context, gva_t gva, u64 size, u64 offset, unsigned rights);
     /* Unmap all that is mapped of [start, end); false if it could not be done at once. */
     bool (*unmap)(void *context, gva_t start, gva_t end);
     /* May the bytes of this page, gpa's, be executed at gva by the host's CPU?  If so, all stores
@@ -112,9 +112,5 @@ void mirror_enter(struct mirror *m, const struct paging *paging);
 
 /* Take the given rights away from all pieces of the page of gpa, which is RAM. */
 void mirror_revoke(struct mirror *m, gpa_t gpa, unsigned rights);
-
-/* Drop the pieces that are executable for user code, or for supervisor code: where the other mode
- * is entered, which may not execute them. */
-void mirror_drop_executable(struct mirror *m, bool user);
 
 #endif

@@ -28,23 +28,9 @@
 #define SS_AUTODISARM (1u << 31)
 #endif
 
-/* With what programs run on Linux. */
-#define USER_CS    0x33
-#define USER_CS_32 0x23
-#define USER_DS    0x2b
-
-/* Intel SDM vol. 3A, "Page-Fault Error Code". */
-#define ERROR_WRITE 2u
-#define ERROR_FETCH 16u
-
 /* XSAVE's component of PKRU.  Intel SDM vol. 1, "Managing State Using the XSAVE Feature Set". */
 #define XCR0_PKRU_BIT 9u
 #define XSTATE_PKRU   (1u << XCR0_PKRU_BIT)
-
-#define TRAP_DB 1u /* #DB, of a single step */
-#define TRAP_BP 3u
-#define TRAP_OF 4u
-#define TRAP_PF 14u
 
 /* The gate page: cpu_gate.h. */
 struct gate {
@@ -72,14 +58,13 @@ _Static_assert(offsetof(struct rt_sigframe, info) == GATE_SIGINFO_OFFSET, "cpu_g
 
 /* ------------------------------------------------------------------ the mirror's mappings */
 
-static bool map(void *context, gva_t gva, u64 size, u64 offset, unsigned rights, bool user)
+static bool map(void *context, gva_t gva, u64 size, u64 offset, unsigned rights)
 {
     int prot = PROT_READ | (rights & MIRROR_WRITE ? PROT_WRITE : 0) |
                (rights & MIRROR_EXECUTE ? PROT_EXEC : 0);
     int populate = size < MIRROR_PIECE_BYTES ? MAP_POPULATE : 0;
 
     (void)context;
-    (void)user;
     return !sys_failed(sys_mmap((void *)gva, size, prot, MAP_SHARED | MAP_FIXED | populate,
                                 VCPU_FD_RAM, (long)offset));
 }
@@ -120,15 +105,16 @@ static void arm_signal_stack(void)
  */
 static u16 data_selector(const struct cpu *cpu, unsigned seg)
 {
-    return cpu->code_mode == INSN_MODE_64 || segment_is_null(cpu->seg[seg].selector) ? 0 : USER_DS;
+    return cpu->code_mode == INSN_MODE_64 || segment_is_null(cpu->seg[seg].selector) ? 0
+                                                                                     : DIRECT_DS;
 }
 
 static void load_selectors(struct vcpu_process *p)
 {
     const struct cpu *cpu = p->cpu;
 
-    p->selectors[SEG_CS] = cpu->code_mode == INSN_MODE_64 ? USER_CS : USER_CS_32;
-    p->selectors[SEG_SS] = USER_DS;
+    p->selectors[SEG_CS] = cpu->code_mode == INSN_MODE_64 ? DIRECT_CS : DIRECT_CS_32;
+    p->selectors[SEG_SS] = DIRECT_DS;
     p->selectors[SEG_DS] = data_selector(cpu, SEG_DS);
     p->selectors[SEG_ES] = data_selector(cpu, SEG_ES);
     p->selectors[SEG_FS] = data_selector(cpu, SEG_FS);
@@ -251,7 +237,6 @@ static void take_segments(struct vcpu_process *p, u16 cs)
     take_code_selector(p, cs);
 }
 
-/* The vector and FPU registers are only in the frame now. */
 static const struct fpu_area *fpu_of(const struct sigcontext *s)
 {
     u64 at = (u64)s->fpstate - (VM_STACK_START + SIGNAL_OFFSET);
@@ -262,6 +247,7 @@ static const struct fpu_area *fpu_of(const struct sigcontext *s)
     return (const struct fpu_area *)s->fpstate;
 }
 
+/* The vector and FPU registers are only in the frame now. */
 static void take_fpu(struct cpu *cpu, const struct fpu_area *area)
 {
     fpu_load_area(area);
@@ -278,17 +264,17 @@ static void classify(struct direct_trap *trap, int signal, const siginfo_t *info
     *trap = (struct direct_trap){.kind = DIRECT_INSTRUCTION};
     switch (signal) {
     case SIGSEGV:
-        if (s->trapno == TRAP_PF) {
+        if (s->trapno == VECTOR_PF) {
             trap->kind = DIRECT_PAGE_FAULT;
             trap->address = s->cr2;
-            trap->access = (s->err & ERROR_WRITE ? ACCESS_WRITE : 0) |
-                           (s->err & ERROR_FETCH ? ACCESS_FETCH : 0);
-        } else if (s->trapno == TRAP_OF) {
+            trap->access =
+                (s->err & PF_WRITE ? ACCESS_WRITE : 0) | (s->err & PF_FETCH ? ACCESS_FETCH : 0);
+        } else if (s->trapno == VECTOR_OF) {
             trap->kind = DIRECT_BREAKPOINT;
         }
         break;
     case SIGTRAP:
-        trap->kind = stepping && s->trapno == TRAP_DB ? DIRECT_STEPPED : DIRECT_BREAKPOINT;
+        trap->kind = stepping && s->trapno == VECTOR_DB ? DIRECT_STEPPED : DIRECT_BREAKPOINT;
         break;
     case SIGSYS:
         trap->kind = DIRECT_SYSCALL;

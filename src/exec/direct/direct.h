@@ -4,7 +4,7 @@
  * Guest register = host register, guest address = host address (mmu/mirror.h).  What is privileged
  * traps, as in Popek and Goldberg's theorem 1, and a trap is a signal:
  *
- *      direct_execute()   enter ------> guest code, at CPL 3 of the host
+ *      direct_execute_*() enter ------> guest code, at CPL 3 of the host
  *           ^                                |
  *           |                                v   SIGSEGV  TLB miss, #PF, #GP
  *           +---- the cause, in d->trap <----+   SIGSYS   SYSCALL, INT 0x80
@@ -25,6 +25,11 @@
 
 #include "cpu/cpu.h"
 #include "mmu/mirror.h"
+
+/* The selectors with which Linux runs programs, hosts and guests alike. */
+#define DIRECT_CS    0x33
+#define DIRECT_CS_32 0x23
+#define DIRECT_DS    0x2b
 
 enum direct_trap_kind {
     DIRECT_INTERRUPT,  /* something came from outside; the guest is between two instructions */
@@ -73,6 +78,10 @@ void direct_execute_user(struct cpu *cpu, u64 limit);
 /* Run all code that can be mapped, as in theorem 1; the rest is interpreted. */
 void direct_execute_all(struct cpu *cpu, u64 limit);
 
+/* struct mirror_host's may_execute() and let_go(); context is the CPU. */
+bool direct_may_execute(void *context, gva_t gva, gpa_t gpa);
+void direct_let_go(void *context, gpa_t gpa);
+
 /* ---- runnable.c */
 
 /* Could the host's CPU run the user code at cpu->rip now, and nobody tell the difference? */
@@ -81,10 +90,6 @@ bool runnable_as_is(const struct cpu *cpu);
 /* Could it run the code at cpu->rip at all, at CPL 3 of the host?  What does not trap then may well
  * do something else than in the guest's mode: that is what the engine `trap` shows. */
 bool runnable_if_mapped(const struct cpu *cpu);
-
-/* struct mirror_host's may_execute() and let_go(); context is the CPU. */
-bool direct_may_execute(void *context, gva_t gva, gpa_t gpa);
-void direct_let_go(void *context, gpa_t gpa);
 
 /* ---- sensitive.c */
 

@@ -4,11 +4,6 @@
 #include "cpu/segment.h"
 #include "exec/direct/direct.h"
 
-/* The selectors with which Linux runs programs, hosts and guests alike. */
-#define USER_CS    0x33
-#define USER_CS_32 0x23
-#define USER_DS    0x2b
-
 /* ------------------------------------------------------------------ as it is: hybrid */
 
 /* Flags that user code reads by PUSHF and cannot change, and those that make it trap. */
@@ -43,7 +38,7 @@ static bool has(const struct cpu *cpu, unsigned seg, u16 selector)
 
 static bool segments_are_usual_64(const struct cpu *cpu)
 {
-    return has(cpu, SEG_CS, USER_CS) && has(cpu, SEG_SS, USER_DS) && has(cpu, SEG_DS, 0) &&
+    return has(cpu, SEG_CS, DIRECT_CS) && has(cpu, SEG_SS, DIRECT_DS) && has(cpu, SEG_DS, 0) &&
            has(cpu, SEG_ES, 0) && has(cpu, SEG_FS, 0) && has(cpu, SEG_GS, 0);
 }
 
@@ -57,11 +52,11 @@ static bool is_of_thread(const struct segment *s)
 
 static bool segments_are_usual_32(const struct cpu *cpu)
 {
-    return has(cpu, SEG_CS, USER_CS_32) && has(cpu, SEG_SS, USER_DS) &&
-           (has(cpu, SEG_DS, USER_DS) || has(cpu, SEG_DS, 0)) &&
-           (has(cpu, SEG_ES, USER_DS) || has(cpu, SEG_ES, 0)) && is_of_thread(&cpu->seg[SEG_FS]) &&
-           is_of_thread(&cpu->seg[SEG_GS]) && is_flat(&cpu->seg[SEG_CS]) &&
-           is_flat(&cpu->seg[SEG_SS]);
+    return has(cpu, SEG_CS, DIRECT_CS_32) && has(cpu, SEG_SS, DIRECT_DS) &&
+           (has(cpu, SEG_DS, DIRECT_DS) || has(cpu, SEG_DS, 0)) &&
+           (has(cpu, SEG_ES, DIRECT_DS) || has(cpu, SEG_ES, 0)) &&
+           is_of_thread(&cpu->seg[SEG_FS]) && is_of_thread(&cpu->seg[SEG_GS]) &&
+           is_flat(&cpu->seg[SEG_CS]) && is_flat(&cpu->seg[SEG_SS]);
 }
 
 static bool segments_are_usual(const struct cpu *cpu)
