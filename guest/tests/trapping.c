@@ -21,6 +21,13 @@ static void on_tick(struct frame *frame)
     pic_eoi(0);
 }
 
+/* In a page with the bytes of a WRPKRU, which no engine lets the host's CPU run. */
+void wait_apart(void);
+__asm__(".balign 4096\n"
+        "wait_apart: sti; hlt; cli; ret\n"
+        ".byte 0x0f, 0x01, 0xef\n"
+        ".balign 4096\n");
+
 static void interrupts(void)
 {
     handlers[PIC_VECTOR] = on_tick;
@@ -31,6 +38,9 @@ static void interrupts(void)
     }
     check(true, "the timer interrupts, between STI and CLI");
     unsigned before = ticks;
+    wait_apart();
+    check(ticks > before, "HLT waits in a page that is interpreted, too");
+    before = ticks;
     for (volatile unsigned i = 0; i < 300000; i++) {}
     check_is(ticks, before, "and not after CLI");
     pic_start(0);

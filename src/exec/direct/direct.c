@@ -93,7 +93,7 @@ static void interpret_page(struct cpu *cpu, u64 limit)
         interpret_execute(cpu, until < limit ? until : limit);
         until += CHUNK_INSTRUCTIONS;
     } while ((cpu->rip & PAGE_MASK) == page && cpu->direct->can_run(cpu) && cpu->icount < limit &&
-             !cpu->fault.pending && !atomic_load(&cpu->inbox->attention));
+             !interpret_must_return(cpu));
 }
 
 /* The same fault again, and nothing changed in between? */
@@ -157,7 +157,6 @@ static void handle(struct cpu *cpu, u64 limit)
     case DIRECT_INTERRUPT:
         break;
     case DIRECT_STEPPED:
-        d->stats.steps++;
         cpu->icount++;
         break;
     case DIRECT_PAGE_FAULT:
@@ -235,45 +234,36 @@ static void clear_pushed_tf(struct cpu *cpu)
     }
 }
 
-/* One instruction, for who counts them.  A repeated one would trap after each iteration. */
-static void step_once(struct cpu *cpu, u64 limit)
+/* Can the host's CPU step through the instruction at rIP, for who counts them?  Not through a
+ * repeated one: it would trap after each iteration. */
+static bool can_step(struct cpu *cpu, struct insn *insn)
+{
+    return peek(cpu, insn) && !insn->rep;
+}
+
+static void run_once(struct cpu *cpu, u64 limit)
 {
     struct direct *d = cpu->direct;
+    bool step = limit != UINT64_MAX; /* instructions are counted */
     struct insn insn;
 
-    if (!peek(cpu, &insn) || insn.rep) {
+    if (d->pure) {
+        enter_privilege(cpu);
+    }
+    mirror_enter(&d->mirror, &cpu->mmu.paging);
+    if (step && !can_step(cpu, &insn)) {
         interpret_one(cpu);
         return;
     }
     if (!begin_running(cpu)) {
         return;
     }
-    d->host.enter(d->host.context, cpu, true);
+    d->stats.entries++;
+    d->host.enter(d->host.context, cpu, step);
     end_running(cpu);
-    if (d->trap.kind == DIRECT_STEPPED && insn.id == INSN_PUSHF) {
+    if (step && d->trap.kind == DIRECT_STEPPED && insn.id == INSN_PUSHF) {
         clear_pushed_tf(cpu);
     }
-    handle(cpu, limit);
-}
-
-static void run_once(struct cpu *cpu, u64 limit)
-{
-    struct direct *d = cpu->direct;
-
-    if (d->pure) {
-        enter_privilege(cpu);
-    }
-    mirror_enter(&d->mirror, &cpu->mmu.paging);
-    if (limit != UINT64_MAX) {
-        step_once(cpu, limit);
-        return;
-    }
-    if (!begin_running(cpu)) {
-        return;
-    }
-    d->stats.entries++;
-    d->host.enter(d->host.context, cpu, false);
-    end_running(cpu);
     handle(cpu, limit);
 }
 

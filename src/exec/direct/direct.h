@@ -66,7 +66,7 @@ struct direct {
     u64 last_rip, last_address;
     unsigned repeats;
     struct {
-        u64 entries, page_faults, syscalls, steps, instructions;
+        u64 entries, page_faults, syscalls, instructions;
     } stats;
     struct mirror mirror;
 };
