@@ -62,6 +62,14 @@ static const char *const feature_names[FEATURES] = {
         SYSTEM_64("dr3", "uint64", dr[3]), SYSTEM_64("dr6", "uint64", dr[6]),               \
         SYSTEM_64("dr7", "uint64", dr[7])
 
+/* Those that 32-bit code has, too. */
+#define XMM_LOW                                                                     \
+    XMM("xmm0", 0), XMM("xmm1", 1), XMM("xmm2", 2), XMM("xmm3", 3), XMM("xmm4", 4), \
+        XMM("xmm5", 5), XMM("xmm6", 6), XMM("xmm7", 7)
+#define YMMH_LOW                                                                              \
+    YMMH("ymm0h", 0), YMMH("ymm1h", 1), YMMH("ymm2h", 2), YMMH("ymm3h", 3), YMMH("ymm4h", 4), \
+        YMMH("ymm5h", 5), YMMH("ymm6h", 6), YMMH("ymm7h", 7)
+
 /* gdb has RBX before RCX; the manual's order is the encoding's. */
 static const struct gdb_register amd64_registers[] = {
     GPR("rax", "int64", 64, 0),
@@ -84,14 +92,7 @@ static const struct gdb_register amd64_registers[] = {
     EFLAGS,
     SELECTORS,
     X87,
-    XMM("xmm0", 0),
-    XMM("xmm1", 1),
-    XMM("xmm2", 2),
-    XMM("xmm3", 3),
-    XMM("xmm4", 4),
-    XMM("xmm5", 5),
-    XMM("xmm6", 6),
-    XMM("xmm7", 7),
+    XMM_LOW,
     XMM("xmm8", 8),
     XMM("xmm9", 9),
     XMM("xmm10", 10),
@@ -101,14 +102,7 @@ static const struct gdb_register amd64_registers[] = {
     XMM("xmm14", 14),
     XMM("xmm15", 15),
     MXCSR,
-    YMMH("ymm0h", 0),
-    YMMH("ymm1h", 1),
-    YMMH("ymm2h", 2),
-    YMMH("ymm3h", 3),
-    YMMH("ymm4h", 4),
-    YMMH("ymm5h", 5),
-    YMMH("ymm6h", 6),
-    YMMH("ymm7h", 7),
+    YMMH_LOW,
     YMMH("ymm8h", 8),
     YMMH("ymm9h", 9),
     YMMH("ymm10h", 10),
@@ -136,23 +130,9 @@ static const struct gdb_register i386_registers[] = {
     EFLAGS,
     SELECTORS,
     X87,
-    XMM("xmm0", 0),
-    XMM("xmm1", 1),
-    XMM("xmm2", 2),
-    XMM("xmm3", 3),
-    XMM("xmm4", 4),
-    XMM("xmm5", 5),
-    XMM("xmm6", 6),
-    XMM("xmm7", 7),
+    XMM_LOW,
     MXCSR,
-    YMMH("ymm0h", 0),
-    YMMH("ymm1h", 1),
-    YMMH("ymm2h", 2),
-    YMMH("ymm3h", 3),
-    YMMH("ymm4h", 4),
-    YMMH("ymm5h", 5),
-    YMMH("ymm6h", 6),
-    YMMH("ymm7h", 7),
+    YMMH_LOW,
     BASE("fs_base", RINGER_FS),
     BASE("gs_base", RINGER_GS),
     CONTROL,
