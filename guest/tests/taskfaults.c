@@ -5,7 +5,7 @@
  * Intel SDM vol. 3A, "Task Management", in it the table of exceptions and of the order of checks;
  * "Task Linking".
  */
-#include "guest.h"
+#include "tss.h"
 
 enum {
     OTHER = FREE_SELECTOR,
@@ -19,13 +19,6 @@ enum {
     FLAG_NT = 1 << 14,
     FLAG_VM = 1 << 17,
     DR6_BT = 1 << 15,
-};
-
-struct tss {
-    u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags;
-    u32 eax, ecx, edx, ebx, esp, ebp, esi, edi;
-    u32 es, cs, ss, ds, fs, gs, ldt;
-    u16 trap, iomap;
 };
 
 struct tss_16 {
@@ -45,18 +38,6 @@ static struct {
     u32 vector, error, ip, cs, flags, tr, ds, es, fs, gs, ax, sp;
     bool own_busy, other_busy;
 } seen;
-
-static bool is_busy(unsigned selector)
-{
-    return gdt[selector / 8] >> 41 & 1;
-}
-
-static u16 task_register(void)
-{
-    u16 v;
-    __asm__ volatile("str %0" : "=r"(v));
-    return v;
-}
 
 /* Makes the main task the current one again, whatever is current. */
 static void become_main(void)

@@ -4,7 +4,7 @@
  *
  * Intel SDM vol. 3A, "Task Management" and "Calling a Procedure Through a Call Gate".
  */
-#include "guest.h"
+#include "tss.h"
 
 enum {
     OTHER_TSS = FREE_SELECTOR,
@@ -13,13 +13,6 @@ enum {
     CALL_GATE = FREE_SELECTOR + 24,
     TSS_AVAILABLE = 0x0089,
     BUSY = 0x2,
-};
-
-struct tss {
-    u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags;
-    u32 eax, ecx, edx, ebx, esp, ebp, esi, edi;
-    u32 es, cs, ss, ds, fs, gs, ldt;
-    u16 trap, iomap;
 };
 
 static struct tss other, on_fault;
@@ -40,18 +33,6 @@ static void init_tss(struct tss *t, unsigned selector, void (*entry)(void), u8 *
                       .eax = 0x1234,
                       .iomap = sizeof(*t)};
     set_descriptor(selector, (word)t, sizeof(*t) - 1, TSS_AVAILABLE);
-}
-
-static bool is_busy(unsigned selector)
-{
-    return gdt[selector / 8] >> 41 & 1;
-}
-
-static u16 task_register(void)
-{
-    u16 v;
-    __asm__ volatile("str %0" : "=r"(v));
-    return v;
 }
 
 /* The other task: jumps back, or returns if it was called. */
