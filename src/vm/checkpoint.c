@@ -309,10 +309,11 @@ int ringer_checkpoint_restore(struct ringer *m, const struct ringer_checkpoint *
     restore_blocks(m, c);
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {
         struct cpu *cpu = &m->vm->cpus[i];
+        struct vcpu_control *control = &m->vm->controls[i];
         cpu->debugger = (struct debugger){.list = m->vm->debugger};
         m->vcpus[i].stays = false;
-        atomic_store(&m->vm->controls[i].flush, 1);
-        atomic_store(&m->vm->controls[i].state, VCPU_HELD);
+        atomic_store(&control->flush, 1);
+        atomic_store(&control->state, vcpu_state_word(atomic_load(&control->order), VCPU_HELD));
     }
     m->ended = m->counted = false;
     sync_publish(m);

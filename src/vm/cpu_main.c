@@ -128,11 +128,11 @@ static void cpu_init(struct vcpu_process *p)
 
 /* ------------------------------------------------------------------ running */
 
-static void set_state(struct vcpu_process *p, enum vcpu_state state)
+static void set_state(struct vcpu_process *p, u32 order, enum vcpu_state state)
 {
     struct ring_message m = {.kind = RING_STATE};
 
-    atomic_store(&p->control->state, state);
+    atomic_store(&p->control->state, vcpu_state_word(order, state));
     ring_post(p->ring, &p->ring_host, &m);
 }
 
@@ -142,12 +142,12 @@ static void hold(struct vcpu_process *p, enum vcpu_state state)
 {
     u32 seen = atomic_load(&p->control->order), order = seen;
 
-    set_state(p, state);
+    set_state(p, seen, state);
     while (!vcpu_order_is_run(order = atomic_load(&p->control->order)) ||
            (state != VCPU_HELD && order == seen)) {
         if (order != seen) {
             seen = order;
-            set_state(p, state);
+            set_state(p, seen, state);
         }
         vcpu_futex_wait(&p->control->order, order);
     }
@@ -211,7 +211,8 @@ static u64 run_due(struct vcpu_process *p)
 
 static void trace_exit(struct vcpu_process *p, enum cpu_exit exit)
 {
-    static const char *const names[] = {"paused", "halted", "shutdown", "limit", "debugger", "refused"};
+    static const char *const names[] = {"paused", "halted",   "shutdown",
+                                        "limit",  "debugger", "refused"};
     char line[64];
 
     if (p->vm->trace_kinds & TRACE_EXITS) {

@@ -112,7 +112,7 @@ static struct recording_end make_end(const struct ringer *m)
 /* Is the vCPU held at an instruction of its own or a debugger's choice, and not at a SYNC? */
 static bool is_at_count(const struct ringer *m)
 {
-    return m->counted || atomic_load(&m->vm->controls[0].state) == VCPU_STOPPED;
+    return m->counted || vcpu_state_now(&m->vm->controls[0]) == VCPU_STOPPED;
 }
 
 /* The end of a recording that the guest has not ended lies at the SYNC or the instruction at which
@@ -593,7 +593,7 @@ void input_destroy(struct ringer *m)
     if (in->mode == INPUT_RECORDING) {
         /* Where a debugger has stopped it the replay cannot stop: then it ends before. */
         if (in->started && !m->ended && m->held &&
-            atomic_load(&m->vm->controls[0].state) != VCPU_STOPPED) {
+            vcpu_state_now(&m->vm->controls[0]) != VCPU_STOPPED) {
             record_end(m);
         }
         recorder_close(&in->recorder);

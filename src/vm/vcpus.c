@@ -104,7 +104,7 @@ void vcpus_destroy(struct ringer *m)
 
 static bool is_held(const struct ringer *m, unsigned index)
 {
-    u32 state = atomic_load(&m->vm->controls[index].state);
+    enum vcpu_state state = vcpu_state_now(&m->vm->controls[index]);
 
     return (state != VCPU_STARTING && state != VCPU_RUNNING) || m->vcpus[index].process.pid <= 0;
 }
@@ -123,9 +123,10 @@ void vcpus_run(struct ringer *m)
 {
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {
         struct vcpu_control *control = &m->vm->controls[i];
-        if (!m->vcpus[i].stays && !vcpu_order_is_run(atomic_load(&control->order))) {
-            atomic_store(&control->state, VCPU_RUNNING);
-            atomic_fetch_add(&control->order, 1);
+        u32 order = atomic_load(&control->order);
+        if (!m->vcpus[i].stays && !vcpu_order_is_run(order)) {
+            atomic_store(&control->state, vcpu_state_word(order + 1, VCPU_RUNNING));
+            atomic_store(&control->order, order + 1);
             host_futex_wake(&control->order);
         }
     }
@@ -145,7 +146,7 @@ void vcpus_hold(struct ringer *m)
 void vcpus_check_states(struct ringer *m)
 {
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {
-        u32 state = atomic_load(&m->vm->controls[i].state);
+        enum vcpu_state state = vcpu_state_now(&m->vm->controls[i]);
         if (state == VCPU_SHUTDOWN) {
             machine_end(m, RINGER_EXIT_TRIPLE_FAULT, i, 0);
         } else if (state == VCPU_REFUSED) {
@@ -188,7 +189,7 @@ static void report(struct ringer *m, unsigned index, int status)
     char cause[192], insn[128];
 
     describe(cause, sizeof(cause), &m->vm->controls[index].death, status);
-    if (atomic_load(&m->vm->controls[index].state) == VCPU_STARTING) {
+    if (vcpu_state_now(&m->vm->controls[index]) == VCPU_STARTING) {
         machine_fail(m, -EIO, "ringer-cpu did not start: it died of %s", cause);
         machine_end(m, RINGER_EXIT_FAILURE, index, 0);
         return;

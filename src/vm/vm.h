@@ -17,6 +17,7 @@
 
 #include <stdatomic.h>
 
+#include "base/bits.h"
 #include "base/types.h"
 #include "bus/interrupt.h"
 #include "bus/ring.h"
@@ -61,8 +62,9 @@ struct vcpu_death {
 
 struct vcpu_control {
     _Atomic u32 order; /* by the board: odd to run, even to hold; only ever raised; a futex */
-    _Atomic u32 state; /* enum vcpu_state, by the vCPU; VCPU_RUNNING by the board with its order */
-    _Atomic u32 flush; /* the board has changed RAM or registers: drop what is decoded */
+    _Atomic u32
+        state; /* by the vCPU; VCPU_RUNNING by the board with its order: vcpu_state_word() */
+    _Atomic u32 flush;         /* the board has changed RAM or registers: drop what is decoded */
     _Atomic u32 signal_wanted; /* another vCPU has something for this one, which runs guest code */
     struct vcpu_death death;
 } __attribute__((aligned(64)));
@@ -70,6 +72,28 @@ struct vcpu_control {
 static inline bool vcpu_order_is_run(u32 order)
 {
     return order & 1;
+}
+
+/* A state goes with the order under which the vCPU went into it: what it has written late, when the
+ * board has given another order already, says nothing of now. */
+#define VCPU_STATE_BITS 8
+#define VCPU_ORDER_MASK 0xffffffu /* so much of an order is in the word */
+
+static inline u32 vcpu_state_word(u32 order, enum vcpu_state state)
+{
+    return order << VCPU_STATE_BITS | state;
+}
+
+/* What a vCPU is doing.  One that has stopped by itself while it was to run stays so when it is
+ * ordered to hold. */
+static inline enum vcpu_state vcpu_state_now(const struct vcpu_control *control)
+{
+    u32 word = atomic_load(&control->state), order = atomic_load(&control->order);
+    enum vcpu_state state = word & bits_mask(VCPU_STATE_BITS);
+    u32 age = (order - (word >> VCPU_STATE_BITS)) & VCPU_ORDER_MASK;
+    bool stopped_before = age == 1 && !vcpu_order_is_run(order) && state > VCPU_RUNNING;
+
+    return age == 0 || stopped_before ? state : VCPU_RUNNING;
 }
 
 /* What --trace may name.  A line of cpu->ops.trace belongs to the kind that it starts with. */

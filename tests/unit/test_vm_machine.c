@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vm/vm.h"
 #include "vm_fixture.h"
 
 /* ------------------------------------------------------------------ endings */
@@ -531,6 +532,34 @@ static void test_nothing_loaded(void **state)
     ringer_destroy(NULL);
 }
 
+/* What a vCPU says late, under an order that is no longer the last, is not what it does now. */
+static void test_a_state_is_of_its_order(void **state)
+{
+    struct vcpu_control control = {0};
+    static const struct {
+        u32 order, said_under;
+        enum vcpu_state said, now;
+    } cases[] = {
+        {0, 0, VCPU_STARTING, VCPU_STARTING},
+        {0, 0, VCPU_HELD, VCPU_HELD},
+        {7, 7, VCPU_RUNNING, VCPU_RUNNING},
+        {7, 7, VCPU_COUNTED, VCPU_COUNTED}, /* it has stopped by itself, ... */
+        {8, 7, VCPU_COUNTED, VCPU_COUNTED}, /* ... and stays so */
+        {8, 7, VCPU_RUNNING, VCPU_RUNNING}, /* it has not seen the order yet */
+        {9, 8, VCPU_COUNTED, VCPU_RUNNING}, /* it runs again, and has said this late */
+        {9, 8, VCPU_HELD, VCPU_RUNNING},
+        {9, 7, VCPU_SHUTDOWN, VCPU_RUNNING},
+        {0x1000008, 7, VCPU_COUNTED, VCPU_COUNTED}, /* orders wrap in the word */
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        atomic_store(&control.order, cases[i].order);
+        atomic_store(&control.state, vcpu_state_word(cases[i].said_under, cases[i].said));
+        assert_int_equal(vcpu_state_now(&control), cases[i].now);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_memory_above_the_hole),
         cmocka_unit_test(test_nothing_loaded),
+        cmocka_unit_test(test_a_state_is_of_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
