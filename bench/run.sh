@@ -8,6 +8,7 @@ mkdir -p "$out/bin"
 if [ ! -e "$out/bin/workload" ] || [ "$here/workload.c" -nt "$out/bin/workload" ]; then
     gcc -O2 -static -Wall -Wextra -o "$out/bin/workload" "$here/workload.c" -lm
 fi
+ninja -C "$build" guest/tests/traps.elf >/dev/null
 gcc -O2 -Wall -Wextra -o "$out/bin/signals" "$here/signals.c"
 # The guest's busybox, so that both sides run the same program.
 busybox=/bin/busybox
