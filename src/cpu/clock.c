@@ -27,9 +27,42 @@ u64 clock_host_ns(const struct vm_clock *clock)
     return (u64)(((unsigned __int128)host_ticks(clock) * clock->ns_per_tsc_32) >> 32);
 }
 
+u64 clock_counted(const struct cpu *cpu)
+{
+    return (cpu->stay.user ? cpu->stay.since : cpu->icount) - cpu->stay.untimed;
+}
+
+bool clock_note_mode(struct cpu *cpu)
+{
+    bool user = cpu->cpl == 3;
+
+    if (!cpu->clock->supervisor_only || user == cpu->stay.user) {
+        return false;
+    }
+    if (!user) {
+        cpu->stay.untimed += cpu->icount - cpu->stay.since - CLOCK_ENTRY_NS;
+    }
+    cpu->stay.user = user;
+    cpu->stay.inside = false;
+    cpu->stay.since = cpu->icount;
+    return true;
+}
+
+void clock_note_read(struct cpu *cpu)
+{
+    if (cpu->stay.user) {
+        cpu->stay.untimed -= CLOCK_READ_NS;
+    }
+}
+
+bool clock_stands(const struct cpu *cpu)
+{
+    return cpu->stay.inside;
+}
+
 static u64 virtual_ns(const struct cpu *cpu)
 {
-    return cpu->icount + atomic_load_explicit(&cpu->clock->warp_ns, memory_order_relaxed);
+    return clock_counted(cpu) + atomic_load_explicit(&cpu->clock->warp_ns, memory_order_relaxed);
 }
 
 u64 clock_ns(const struct cpu *cpu)

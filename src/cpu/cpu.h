@@ -183,6 +183,12 @@ struct cpu {
     struct exec *exec;
     struct direct *direct; /* its mirror is mmu.mirror */
     struct cpu_stats stats;
+    struct {         /* lockstep's clock: clock.h */
+        bool user;   /* in user mode, since the icount `since` */
+        bool inside; /* and something of it has been executed */
+        u64 since;
+        u64 untimed; /* instructions that took no time, less the time that none of them took */
+    } stay;
     u64 icount; /* instructions retired since reset, exact whenever an executor is not running;
                  * the virtual time of --icount is derived from it: clock.h */
 

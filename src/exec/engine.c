@@ -13,6 +13,7 @@
 #include "exec/interpret/code.h"
 #include "exec/interpret/coherence.h"
 #include "exec/interpret/interpret.h"
+#include "exec/wrong.h"
 
 /* Popek and Goldberg's theorem 3: supervisor code is interpreted, user code runs itself. */
 static void hybrid_execute(struct cpu *cpu, u64 limit)
@@ -44,6 +45,20 @@ const struct engine engines[] = {
         .summary = "interpret everything: complete and exact, the reference",
         .execute = interpret_execute,
     },
+    {
+        .name = "interp-nocache",
+        .summary = "interpret each instruction by itself, decoded anew",
+        .execute = interpret_execute_alone,
+        .is_hidden = true,
+    },
+#ifdef RINGER_WRONG_ENGINE
+    {
+        .name = "interp-wrong",
+        .summary = "gets some instructions wrong, for lockstep to find them",
+        .execute = wrong_execute,
+        .is_hidden = true,
+    },
+#endif
     {
         .name = "hybrid",
         .summary = "interpret the guest's kernel, run its programs on the host's CPU",
@@ -98,7 +113,7 @@ static bool holds_interrupts_off(const struct cpu *cpu)
 static bool take_interrupt(struct cpu *cpu)
 {
     if (cpu->interrupt_shadow || cpu->fault.pending || cpu->activity > ACTIVITY_HALTED ||
-        holds_interrupts_off(cpu)) {
+        holds_interrupts_off(cpu) || clock_stands(cpu)) {
         return false;
     }
     if (cpu->nmi_pending && !cpu->nmi_blocked) {
@@ -121,7 +136,7 @@ static bool take_interrupt(struct cpu *cpu)
 /* The instruction count at which something is due by the clock of --icount. */
 static u64 next_deadline(const struct cpu *cpu, u64 limit)
 {
-    if (cpu->clock->icount && cpu->lapic.deadline_ns != UINT64_MAX) {
+    if (cpu->clock->icount && cpu->lapic.deadline_ns != UINT64_MAX && !cpu->stay.user) {
         u64 now = clock_ns(cpu), due = cpu->lapic.deadline_ns;
         u64 at = cpu->icount + (due > now ? due - now : 0);
         return at < limit ? at : limit;
@@ -157,6 +172,9 @@ static void execute(struct cpu *cpu, const struct engine *engine, u64 limit)
 static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit)
 {
     for (;;) {
+        if (clock_note_mode(cpu)) {
+            return EXIT_MODE;
+        }
         u64 stop_at = next_deadline(cpu, limit);
         if (cpu->debugger.stop) {
             return EXIT_DEBUGGER;
@@ -169,6 +187,9 @@ static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit
         deliver(cpu);
         if (cpu->debugger.stop) {
             return EXIT_DEBUGGER;
+        }
+        if (clock_note_mode(cpu)) {
+            return EXIT_MODE;
         }
         if (cpu->activity == ACTIVITY_SHUTDOWN) {
             return EXIT_SHUTDOWN;
@@ -183,6 +204,7 @@ static enum cpu_exit run(struct cpu *cpu, const struct engine *engine, u64 limit
             return EXIT_REFUSED;
         }
         if (!cpu->fault.pending) {
+            cpu->stay.inside = cpu->stay.user;
             execute(cpu, engine, next_deadline(cpu, limit));
         }
     }
@@ -192,6 +214,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, const struct engine *engine, u64 icount_l
 {
     fpu_enter(cpu);
     coherence_enter(cpu);
+    interpret_return_at_mode_change(cpu, cpu->clock->supervisor_only);
     enum cpu_exit exit = run(cpu, engine, icount_limit);
     coherence_leave(cpu);
     fpu_leave(cpu);

@@ -15,6 +15,7 @@ enum cpu_exit {
     EXIT_LIMIT,    /* cpu->icount has reached the limit given */
     EXIT_DEBUGGER, /* cpu->debugger.stop says why */
     EXIT_REFUSED,  /* the engine cannot run this guest: struct engine's refuses() */
+    EXIT_MODE,     /* lockstep's clock: user mode has been entered or left */
 };
 
 struct engine {
@@ -29,6 +30,7 @@ struct engine {
     bool is_direct;
     /* NULL where it runs every guest.  Else: what keeps it from running this one now? */
     bool (*refuses)(const struct cpu *cpu);
+    bool is_hidden; /* for tests: not among those that are offered */
 };
 
 extern const struct engine engines[];

@@ -2,7 +2,7 @@
  * arena.c - makes a VM's arena and RAM, and lays the arena out.
  *
  * The pieces follow one another, each at the start of a page: struct vm, inboxes, rings, controls,
- * traces, CPUs, what they tell each other of code, executors' memory.
+ * traces, the trail, CPUs, what they tell each other of code, executors' memory.
  */
 #include "vm/arena.h"
 
@@ -37,6 +37,7 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
     u64 rings = reserve(&size, cpu_count, sizeof(struct ring));
     u64 controls = reserve(&size, cpu_count, sizeof(struct vcpu_control));
     u64 traces = reserve(&size, cpu_count, sizeof(struct trace_ring));
+    u64 trail = reserve(&size, 1, sizeof(struct trail));
     u64 cpus = reserve(&size, cpu_count, sizeof(struct cpu));
     u64 holders = reserve(&size, ram_bytes / PAGE_SIZE, 1);
     u64 coherence = reserve(&size, cpu_count, sizeof(struct mem_coherence));
@@ -75,6 +76,7 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
         .rings = (struct ring *)(base + rings),
         .controls = (struct vcpu_control *)(base + controls),
         .traces = (struct trace_ring *)(base + traces),
+        .trail = (struct trail *)(base + trail),
         .cpus = (struct cpu *)(base + cpus),
         .gates = base + gates,
         .exec = base + exec,

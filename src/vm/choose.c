@@ -34,6 +34,9 @@ static void list_engines(char *text, size_t size)
     size_t used = (size_t)snprintf(text, size, "auto");
 
     for (unsigned i = 0; i < engine_count && used < size; i++) {
+        if (engines[i].is_hidden) {
+            continue;
+        }
         used += (size_t)snprintf(text + used, size - used, ", %s", engines[i].name);
     }
 }

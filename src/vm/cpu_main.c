@@ -10,6 +10,7 @@
 
 #include "base/format.h"
 #include "cpu/msr.h"
+#include "cpu/state.h"
 #include "exec/interpret/access.h"
 #include "vm/cpu_process.h"
 #include "vm/cpu_syscall.h"
@@ -189,6 +190,9 @@ static bool is_due(const struct vcpu_process *p)
 {
     u64 now_ns = clock_ns(p->cpu);
 
+    if (clock_stands(p->cpu)) {
+        return false;
+    }
     return now_ns >= p->next_sync_ns || now_ns >= atomic_load(&p->vm->board_deadline_ns);
 }
 
@@ -202,6 +206,9 @@ static u64 run_due(struct vcpu_process *p)
     if (is_due(p)) {
         sync_board(p, RING_SYNC);
     }
+    if (p->cpu->stay.user) {
+        return UINT64_MAX; /* no time passes */
+    }
     next_ns = p->next_sync_ns;
     if (atomic_load(&p->vm->board_deadline_ns) < next_ns) {
         next_ns = atomic_load(&p->vm->board_deadline_ns);
@@ -211,8 +218,8 @@ static u64 run_due(struct vcpu_process *p)
 
 static void trace_exit(struct vcpu_process *p, enum cpu_exit exit)
 {
-    static const char *const names[] = {"paused", "halted",   "shutdown",
-                                        "limit",  "debugger", "refused"};
+    static const char *const names[] = {"paused",   "halted",  "shutdown", "limit",
+                                        "debugger", "refused", "mode"};
     char line[64];
 
     if (p->vm->trace_kinds & TRACE_EXITS) {
@@ -221,13 +228,47 @@ static void trace_exit(struct vcpu_process *p, enum cpu_exit exit)
     }
 }
 
+/* The icount at which the trail's next event is, unless the mode changes before. */
+static u64 next_event(const struct vcpu_process *p)
+{
+    u64 counted = clock_counted(p->cpu);
+
+    if (!p->vm->trail->interval || p->cpu->stay.user) {
+        return UINT64_MAX;
+    }
+    return p->cpu->icount + (p->next_event > counted ? p->next_event - counted : 0);
+}
+
+static u64 min_of(u64 a, u64 b)
+{
+    return a < b ? a : b;
+}
+
 /* The icount at which cpu_run() is to come back. */
 static u64 next_limit(struct vcpu_process *p)
 {
     u64 due = p->vm->clock.icount ? run_due(p) : UINT64_MAX;
-    u64 stop_at = atomic_load(&p->vm->stop_at);
 
-    return due < stop_at ? due : stop_at;
+    return min_of(min_of(due, atomic_load(&p->vm->stop_at)), next_event(p));
+}
+
+/* Leave the trail's next event if it is one, and hold if it is that at which the board waits. */
+static void keep_trail(struct vcpu_process *p, enum cpu_exit exit)
+{
+    struct trail *trail = p->vm->trail;
+    struct trail_event *event = &trail->events[atomic_load(&trail->count) % TRAIL_EVENTS];
+    struct cpu_state state;
+
+    if (!trail->interval || (exit != EXIT_MODE && !(exit == EXIT_LIMIT && !p->cpu->stay.user &&
+                                                    clock_counted(p->cpu) >= p->next_event))) {
+        return;
+    }
+    cpu_state_get(p->cpu, &state);
+    *event = (struct trail_event){.digest = cpu_state_digest(&state), .icount = p->cpu->icount};
+    p->next_event = clock_counted(p->cpu) + trail->interval;
+    if (atomic_fetch_add(&trail->count, 1) + 1 >= atomic_load(&trail->stop_at)) {
+        hold(p, VCPU_COUNTED);
+    }
 }
 
 /* Hold where the board has asked to: with all that is due at that instruction done and delivered,
@@ -250,6 +291,7 @@ static _Noreturn void run(void)
         enum cpu_exit exit = cpu_run(p->cpu, p->engine, next_limit(p));
 
         trace_exit(p, exit);
+        keep_trail(p, exit);
         switch (exit) {
         case EXIT_PAUSED: /* under --icount also by ourselves: to make a new limit */
             if (!vcpu_order_is_run(atomic_load(&p->control->order))) {
@@ -274,6 +316,8 @@ static _Noreturn void run(void)
             break;
         case EXIT_LIMIT:
             check_count(p);
+            break;
+        case EXIT_MODE:
             break;
         }
     }

@@ -34,6 +34,7 @@ struct vcpu_process {
     struct ring_host ring_host;
     u64 deadline_ns;  /* of the host timer; UINT64_MAX while it is off */
     u64 next_sync_ns; /* --icount */
+    u64 next_event;   /* the trail's, by clock_counted() */
     int timer;        /* POSIX timer ID */
     u32 index;
 

@@ -120,6 +120,22 @@ enum { /* bits of struct vm's direct */
        VM_DIRECT_HIDE_SIGNALS = 1 << 2, /* ... also of the signal stack: Linux 6.12 */
 };
 
+/*
+ * Lockstep: what the vCPU was like at each event, for the board to compare two of them.  An event
+ * is a change between user mode and others, and every `interval` instructions in supervisor mode.
+ */
+#define TRAIL_EVENTS 4096u /* that are kept; a power of two */
+
+struct trail {
+    u64 interval;        /* by the board; 0: no trail is kept */
+    _Atomic u64 stop_at; /* by the board: how many events there are when the vCPU is to hold */
+    _Atomic u64 count;   /* events so far */
+    struct trail_event {
+        u64 digest; /* of struct cpu_state */
+        u64 icount;
+    } events[TRAIL_EVENTS]; /* a ring */
+};
+
 /* The board fills it in, and goes by a copy of its own: a guest that has broken out of its executor
  * could write here.  Only the members marked as shared are used by both in the arena. */
 struct vm {
@@ -147,8 +163,9 @@ struct vm {
     struct vcpu_control *controls;
     struct trace_ring *traces;
     struct cpu *cpus;
-    u8 *gates; /* a page for the way into guest code: cpu_gate.h */
-    u8 *exec;  /* its executors' memory, exec_bytes each */
+    struct trail *trail; /* of vCPU 0 */
+    u8 *gates;           /* a page for the way into guest code: cpu_gate.h */
+    u8 *exec;            /* its executors' memory, exec_bytes each */
     u64 exec_bytes;
 };
 

@@ -32,6 +32,34 @@ static void returns_at_changes_of_mode_where_it_is_asked_to(void **state)
     interpret_fixture_free(f);
 }
 
+/* Lockstep's clock.  CPL 0: nop; sysretq.  CPL 3: nop; nop; rdtsc; syscall. */
+static void user_mode_takes_no_time(void **state)
+{
+    struct cpu_fixture *f = long_mode();
+    struct cpu *cpu = f->cpu;
+
+    (void)state;
+    CODE_AT(f, 0x100000, 0x90, 0x48, 0x0f, 0x07);
+    CODE_AT(f, 0x200000, 0x90, 0x90, 0x0f, 0x31, 0x0f, 0x05);
+    cpu->msr.star = (u64)FIXTURE_CODE0 << 32 | (u64)(FIXTURE_CODE3 - 16) << 48;
+    cpu->msr.lstar = 0x100000;
+    cpu->gpr[RCX] = 0x200000;
+    f->clock.supervisor_only = true;
+    assert_int_equal(run(f, 1000), EXIT_MODE);
+    assert_int_equal(cpu->cpl, 3);
+    assert_int_equal(clock_ns(cpu), 2);
+    assert_int_equal(run(f, 1), EXIT_LIMIT); /* within the stay: an interrupt has to wait */
+    assert_true(clock_stands(cpu));
+    assert_int_equal(clock_ns(cpu), 2);
+    cpu->lapic.deadline_ns = 3;
+    assert_int_equal(run(f, 1000), EXIT_MODE);
+    assert_int_equal(cpu->cpl, 0);
+    assert_int_equal((u32)cpu->gpr[RAX], 2 + CLOCK_READ_NS);
+    assert_int_equal(clock_ns(cpu), 2 + CLOCK_READ_NS + CLOCK_ENTRY_NS);
+    assert_int_equal(cpu->icount, 6);
+    interpret_fixture_free(f);
+}
+
 /* ------------------------------------------------------------------ code that changes */
 
 static void the_next_instruction_is_changed(void **state)
@@ -380,6 +408,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(returns_at_changes_of_mode_where_it_is_asked_to),
+        cmocka_unit_test(user_mode_takes_no_time),
         cmocka_unit_test(the_next_instruction_is_changed),
         cmocka_unit_test(a_loop_changes_itself),
         cmocka_unit_test(strings_and_pushes_change_code),

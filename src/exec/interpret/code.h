@@ -55,6 +55,7 @@ struct exec {
     u64 mmu_epoch;     /* mmu.epoch when last looked at */
     bool single;       /* the instruction being run is alone: cpu->icount is exact */
     bool want_single;  /* the last one left because it has to be alone */
+    bool always_single; /* every one has to be: interpret_execute_alone() */
     bool mode_change;  /* see interpret_return_at_mode_change() */
     bool flush_wanted; /* a pool is full */
     u32 op_used, line_used, page_used;

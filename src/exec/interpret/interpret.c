@@ -35,7 +35,8 @@ s64 op_look(struct cpu *cpu, const struct op *op, s64 left)
 static bool must_be_alone(const struct cpu *cpu, s64 left)
 {
     return left <= LINE_OPS || cpu->single_step_needed || cpu->debugger.stepping ||
-           cpu->interrupt_shadow || cpu->exec->want_single || (cpu->rflags & RFLAGS_RF);
+           cpu->interrupt_shadow || cpu->exec->want_single || cpu->exec->always_single ||
+           (cpu->rflags & RFLAGS_RF);
 }
 
 /* LIMIT: a taken branch to the instruction after it is none.  RF is set where a string instruction
@@ -102,6 +103,12 @@ void interpret_return_at_mode_change(struct cpu *cpu, bool wanted)
     cpu->exec->mode_change = wanted;
 }
 
+void interpret_execute_alone(struct cpu *cpu, u64 limit)
+{
+    cpu->exec->always_single = true;
+    interpret_execute(cpu, limit);
+}
+
 /* Whatever changes CPL has come back to the run loop: rule 6 of op.h. */
 static bool is_other_mode(const struct cpu *cpu, bool user)
 {
@@ -144,4 +151,3 @@ void interpret_execute(struct cpu *cpu, u64 limit)
     cpu->icount = x->limit - (u64)left;
     cpu->stats.instructions = cpu->icount;
 }
-

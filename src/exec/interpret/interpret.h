@@ -10,6 +10,9 @@ void interpret_execute(struct cpu *cpu, u64 limit);
 /* Is there something between two instructions that cpu_run() has to look at? */
 bool interpret_must_return(const struct cpu *cpu);
 
+/* The same, but each instruction by itself, decoded anew. */
+void interpret_execute_alone(struct cpu *cpu, u64 limit);
+
 /* Have interpret_execute() also return as soon as an instruction has entered or left CPL 3, or not:
  * for engines that give another executor one of the two. */
 void interpret_return_at_mode_change(struct cpu *cpu, bool wanted);

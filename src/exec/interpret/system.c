@@ -152,6 +152,7 @@ static s64 rdtsc(struct cpu *cpu, const struct op *op, s64 left)
         return fault(cpu, op, left);
     }
     set_icount(cpu, left);
+    clock_note_read(cpu);
     set_pair(cpu, clock_tsc(cpu));
     return next(cpu, op, left);
 }
@@ -162,6 +163,7 @@ static s64 rdtscp(struct cpu *cpu, const struct op *op, s64 left)
         return fault(cpu, op, left);
     }
     set_icount(cpu, left);
+    clock_note_read(cpu);
     set_pair(cpu, clock_tsc(cpu));
     cpu->gpr[RCX] = (u32)cpu->msr.tsc_aux;
     return next(cpu, op, left);
