@@ -63,20 +63,22 @@ struct ringer_device {
 
 /* Start from RINGER_CONFIG_DEFAULT; strings are copied. */
 struct ringer_config {
-    uint64_t memory_bytes; /* default 512 MiB; a multiple of 4096 */
-    unsigned cpus;         /* default 1 */
-    const char *engine;    /* "auto" (default), "interp", "hybrid" */
-    bool unprotected;      /* engines that run guest code on the host's CPU may do so without
-                            * protection keys: the guest's programs then see Ringer's memory */
-    bool icount;           /* virtual time from the instruction count: runs are repeatable */
-    const char *record_path; /* keep the run's inputs in this file; needs icount */
-    const char *replay_path; /* give the guest those that this file holds; needs icount */
-    unsigned resets;         /* how many resets have gone before: their machines share the file */
-    bool debug_exit;       /* isa-debug-exit at port 0xf4 */
-    bool debug_console;    /* debug console at port 0xe9 */
-    bool testdev;          /* QEMU's pc-testdev: ports 0xe0 to 0xeb and 0x2000 to 0x2017 */
-    const char *trace;     /* comma-separated: exits, exceptions, interrupts, io, or NULL */
-    FILE *trace_file;      /* NULL: standard error */
+    uint64_t memory_bytes;      /* default 512 MiB; a multiple of 4096 */
+    unsigned cpus;              /* default 1 */
+    const char *engine;         /* "auto" (default), "interp", "hybrid" */
+    bool unprotected;           /* engines that run guest code on the host's CPU may do so without
+                                 * protection keys: the guest's programs then see Ringer's memory */
+    bool icount;                /* virtual time from the instruction count: runs are repeatable */
+    const char *record_path;    /* keep the run's inputs in this file; needs icount */
+    const char *replay_path;    /* give the guest those that this file holds; needs icount */
+    uint64_t lockstep_interval; /* for ringer_lockstep(): its clock, and how many instructions of
+                                 * supervisor mode lie between two comparisons; needs icount */
+    unsigned resets;    /* how many resets have gone before: their machines share the file */
+    bool debug_exit;    /* isa-debug-exit at port 0xf4 */
+    bool debug_console; /* debug console at port 0xe9 */
+    bool testdev;       /* QEMU's pc-testdev: ports 0xe0 to 0xeb and 0x2000 to 0x2017 */
+    const char *trace;  /* comma-separated: exits, exceptions, interrupts, io, or NULL */
+    FILE *trace_file;   /* NULL: standard error */
 
     struct {
         /* "none", "pty", "file:PATH", "unix:PATH" (a listening socket), or "callback". */
@@ -395,6 +397,38 @@ struct ringer_stats {
 };
 
 RINGER_API int ringer_get_stats(struct ringer *machine, struct ringer_stats *stats);
+
+/* ------------------------------------------------------------------ lockstep */
+
+struct ringer_lockstep_figures {
+    uint64_t instructions;    /* of the first machine */
+    uint64_t events;          /* at which registers were compared */
+    unsigned memory_compared; /* how often all of RAM was */
+};
+
+/* The same guest on two machines that differ in their engines only, compared. */
+struct ringer_lockstep {
+    const char *names[2]; /* of the engines, for what is said */
+    /* A new machine, the first (0) or second (1), loaded and not run, with lockstep_interval set.
+     * Called again where a difference has to be narrowed down.  NULL: the caller knows why. */
+    struct ringer *(*make)(void *context, unsigned which);
+    /* A line of what was found. */
+    void (*say)(void *context, const char *line);
+    /* Called now and then; false ends it.  May be NULL. */
+    bool (*progress)(void *context, const struct ringer_lockstep_figures *figures);
+    void *context;
+};
+
+enum ringer_lockstep_result {
+    RINGER_LOCKSTEP_EQUAL,     /* to the guest's end: registers and RAM */
+    RINGER_LOCKSTEP_DIFFERENT, /* it was said where */
+    RINGER_LOCKSTEP_STOPPED,   /* by progress() */
+    RINGER_LOCKSTEP_FAILED,
+};
+
+/* Runs the guest to its end on both, and says the first instruction after which they differ. */
+RINGER_API enum ringer_lockstep_result ringer_lockstep(const struct ringer_lockstep *lockstep,
+                                                       struct ringer_lockstep_figures *figures);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/classify.h"
+#include "app/lockstep.h"
 #include "app/options.h"
 #include "app/run.h"
 #include "base/types.h"
@@ -35,6 +36,7 @@ static const struct command {
 } commands[] = {
     {"classify", classify_main, "work out Popek and Goldberg's classes of this processor"},
     {"run", run_main, "run a virtual machine; ringer run --help has its options"},
+    {"lockstep", lockstep_main, "run a guest under two engines, and compare them"},
     {"help", print_help, "print this"},
     {"--help", print_help, NULL},
     {"-h", print_help, NULL},

@@ -359,6 +359,24 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
     return check(options, error, error_size);
 }
 
+void options_configure(const struct options *options, struct ringer_config *config,
+                       struct ringer_device devices[OPTIONS_DEVICES_MAX + 1])
+{
+    devices[0] = (struct ringer_device){.kind = RINGER_DEVICE_RNG};
+    memcpy(devices + 1, options->devices, options->device_count * sizeof(devices[0]));
+    *config = RINGER_CONFIG_DEFAULT;
+    config->memory_bytes = options->memory_bytes;
+    config->cpus = options->cpus;
+    config->engine = options->engine;
+    config->unprotected = options->unprotected;
+    config->icount = options->icount;
+    config->debug_exit = options->debug_exit;
+    config->debug_console = options->debug_console;
+    config->testdev = options->testdev;
+    config->devices = devices;
+    config->device_count = options->device_count + 1;
+}
+
 void options_print_help(FILE *file)
 {
     fprintf(file, "Usage: ringer run [OPTIONS], to run a virtual machine\n");

@@ -41,6 +41,11 @@ struct options {
  * from argv.  False, with a line for people in error, where they are wrong. */
 bool options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
 
+/* The machine itself, from RINGER_CONFIG_DEFAULT on; not what is around it.  *config borrows
+ * devices, which is filled in: with the source of randomness, and those of the options. */
+void options_configure(const struct options *options, struct ringer_config *config,
+                       struct ringer_device devices[OPTIONS_DEVICES_MAX + 1]);
+
 /* What `ringer run --help` says; fits a screen of 80 by 24. */
 void options_print_help(FILE *file);
 

@@ -113,24 +113,12 @@ static void configure(struct run *run, struct ringer_config *config)
 {
     const struct options *o = &run->options;
     const char *where[RINGER_SERIAL_PORTS] = {o->console, o->serial2};
-    *config = RINGER_CONFIG_DEFAULT;
-    config->memory_bytes = o->memory_bytes;
-    config->cpus = o->cpus;
-    config->engine = o->engine;
-    config->unprotected = o->unprotected;
-    config->icount = o->icount;
+    options_configure(o, config, run->devices);
     config->record_path = o->record;
     config->replay_path = o->replay;
     config->resets = run->resets;
-    config->debug_exit = o->debug_exit;
-    config->debug_console = o->debug_console;
-    config->testdev = o->testdev;
     config->trace = o->trace;
     config->trace_file = run->error_file;
-    config->devices = run->devices;
-    config->device_count = o->device_count + 1;
-    run->devices[0] = (struct ringer_device){.kind = RINGER_DEVICE_RNG};
-    memcpy(run->devices + 1, o->devices, o->device_count * sizeof(o->devices[0]));
     config->message = message;
     config->message_context = run;
     if (run->debug_file || run->error_file) {

@@ -88,6 +88,9 @@ static int check_config(struct ringer *m)
     if ((c->record_path || c->replay_path) && !c->icount) {
         return machine_fail(m, -EINVAL, "record and replay: they need virtual time (icount)");
     }
+    if (c->lockstep_interval && (!c->icount || c->record_path || c->replay_path)) {
+        return machine_fail(m, -EINVAL, "lockstep: it needs virtual time, and no recording");
+    }
     if (c->record_path && c->replay_path) {
         return machine_fail(m, -EINVAL, "record and replay: a run is either recorded or replayed");
     }
@@ -104,6 +107,7 @@ static void init_clock(struct ringer *m)
     struct vm_clock *clock = &m->shared->clock;
 
     clock->icount = m->config.icount;
+    clock->supervisor_only = m->config.lockstep_interval != 0;
     clock->tsc_khz = clock->icount ? ICOUNT_TSC_KHZ : m->host_tsc_khz;
     clock->ns_per_tsc_32 = (1000000ull << 32) / clock->tsc_khz;
     clock->wall_ns_start = clock->icount ? input_wall_ns(m, ICOUNT_WALL_NS) : host_wall_ns();
@@ -111,6 +115,8 @@ static void init_clock(struct ringer *m)
     clock->tsc_start = m->shared->direct && !clock->icount ? clock->host_tsc_start : 0;
     atomic_store(&m->shared->board_deadline_ns, UINT64_MAX);
     atomic_store(&m->shared->stop_at, UINT64_MAX);
+    m->shared->trail->interval = m->config.lockstep_interval;
+    atomic_store(&m->shared->trail->stop_at, UINT64_MAX);
 }
 
 static int make_memory(struct ringer *m)

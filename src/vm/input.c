@@ -493,7 +493,9 @@ void input_at_sync(struct ringer *m)
 
 void input_at_endless_sleep(struct ringer *m)
 {
-    if (m->input.mode == INPUT_REPLAYING && !m->input.over) {
+    if (m->config.lockstep_interval) {
+        m->input.over = true;
+    } else if (m->input.mode == INPUT_REPLAYING && !m->input.over) {
         diverge(m, "the guest sleeps for ever");
     }
 }

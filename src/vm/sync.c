@@ -64,7 +64,7 @@ u64 sync_wake_host_ns(const struct ringer *m)
     if (!m->sync.pending || !m->sync.halted || target == TIMER_NEVER) {
         return TIMER_NEVER;
     }
-    if (m->input.mode == INPUT_REPLAYING) {
+    if (m->input.mode == INPUT_REPLAYING || m->config.lockstep_interval) {
         return 0; /* it waits for nobody */
     }
     return m->sync.host_start_ns + (target > m->sync.start_ns ? target - m->sync.start_ns : 0);

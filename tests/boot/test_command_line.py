@@ -52,6 +52,45 @@ class Files(unittest.TestCase):
             self.assertIn(names, errors)
 
 
+class Lockstep(Files):
+    """Mistakes; that equal engines are equal.  Unequal ones are tests/unit/test_vm_lockstep.c's."""
+
+    def lockstep(self, *arguments):
+        result = subprocess.run([harness.RINGER, "lockstep", *arguments], capture_output=True,
+                                timeout=120)
+        return result.returncode, result.stderr.decode()
+
+    def test_mistakes(self):
+        for arguments in [(), ("--engines",), ("--engines", "interp"), ("--engines", ",interp"),
+                          ("--engines", "interp,"), ("--engines=interp,interp,interp",),
+                          ("--engines", "interp,nothing"), ("--engines", "interp," + "x" * 1000),
+                          ("--engines", "interp,interp", "--every", "0"),
+                          ("--engines", "interp,interp", "--every", "1x"),
+                          ("--engines", "interp,interp", "--every"),
+                          ("--engines", "interp,interp", "--cpus", "2"),
+                          ("--engines", "interp,interp", "--replay", "x"),
+                          ("--engines", "interp,interp", "-k", "/nowhere"),
+                          ("--engines", "interp,interp", "--nonsense")]:
+            status, errors = self.lockstep(*arguments)
+            self.assertEqual(status, 1, (arguments, errors))
+            self.assertRegex(errors, r"\Aringer: [^\n]+\n\Z")
+
+    def test_equal(self):
+        status, errors = self.lockstep("--engines", "interp,interp-nocache", "--every=1000")
+        self.assertEqual(status, 0, errors)
+        self.assertRegex(errors, r"^interp and interp-nocache are equal: \d+ instructions, "
+                                 r"registers at \d+ events, memory \d+ times\n$")
+
+    def test_replay_files(self):
+        for content in (b"", b"\x7fELF", b"Ringer record 1\n", b"Ringer record 9\n",
+                        b"Ringer record 1\n" + bytes(40), os.urandom(1000)):
+            path = self.file("replay", content)
+            self.assert_mistake("--replay", path, names="replay file '%s'" % path)
+        self.assert_mistake("--replay", self.folder.name, names=self.folder.name)
+        self.assert_mistake("--record", "/nowhere/at/all", names="/nowhere/at/all")
+        self.assert_mistake("--record", "a", "--replay", "b")
+
+
 class BadInput(Files):
     def test_options(self):
         table = [

@@ -18,7 +18,7 @@ _ringer() {
     local name words all=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _ringer_words 'classify run help --version' "$current"
+        _ringer_words 'classify lockstep run help --version' "$current"
         return
     fi
     if [ "${COMP_WORDS[1]}" = classify ]; then
@@ -28,7 +28,17 @@ _ringer() {
         esac
         return
     fi
-    [ "${COMP_WORDS[1]}" = run ] || return
+    case ${COMP_WORDS[1]} in
+    run) ;;
+    lockstep)
+        all='--engines --every'
+        if [ "$previous" = --engines ]; then
+            _ringer_words 'interp,hybrid interp,interp-nocache' "$current"
+            return
+        fi
+        ;;
+    *) return ;;
+    esac
     # In --stats=FILE and file:PATH, bash takes the = and the : for words of their own.
     case $current in
     = | :)
