@@ -229,7 +229,7 @@ static size_t interpret_size(void)
 
 size_t exec_size(void)
 {
-    return interpret_size() + bits_align_up(sizeof(struct direct), PAGE_SIZE);
+    return interpret_size() + sizeof(struct direct);
 }
 
 size_t exec_code_offset(void)

@@ -114,23 +114,13 @@ struct miss {
     struct walk walk;
 };
 
-static bool may_execute(const struct miss *x, gva_t gva, gpa_t gpa)
-{
-    const struct mirror_host *host = &x->m->host;
-
-    return host->may_execute && host->may_execute(host->context, gva, gpa);
-}
-
 /* What the page at gva may be mapped with; 0: not at all. */
-static unsigned rights_of(const struct miss *x, gva_t gva, const struct walk *walk)
+static unsigned rights_of(const struct miss *x, const struct walk *walk)
 {
     const struct mem *mem = x->m->mem;
 
-    if ((x->access & ACCESS_FETCH) && (!walk->executable || !may_execute(x, gva, walk->gpa))) {
-        return 0;
-    }
     if (x->access & ACCESS_FETCH) {
-        return MIRROR_READ | MIRROR_EXECUTE;
+        return walk->executable && x->m->host.copy_of_code ? MIRROR_READ | MIRROR_EXECUTE : 0;
     }
     if ((x->access & ACCESS_WRITE) && mem_has_code(mem, walk->gpa)) {
         x->m->host.let_go(x->m->host.context, walk->gpa);
@@ -155,13 +145,13 @@ static bool continues(const struct miss *x, gva_t gva)
            walk.user == x->walk.user && walk.gpa - gva == x->walk.gpa - x->gva &&
            mem_offset(x->m->mem, walk.gpa) >= 0 &&
            (!(x->rights & MIRROR_WRITE) || (walk.writable && !mem_has_code(x->m->mem, walk.gpa))) &&
-           (!(x->rights & MIRROR_EXECUTE) || (walk.executable && may_execute(x, gva, walk.gpa)));
+           (!(x->rights & MIRROR_EXECUTE) || walk.executable);
 }
 
 /* Extend a piece over the small pages around, within an aligned MIRROR_RUN_BYTES. */
 static void extend(const struct miss *x, struct mirror_piece *piece)
 {
-    gva_t start = piece->gva & ~(MIRROR_RUN_BYTES - 1), end = start + MIRROR_RUN_BYTES;
+    gva_t start = x->gva & ~(MIRROR_RUN_BYTES - 1), end = start + MIRROR_RUN_BYTES;
     gva_t first = piece->gva, last = piece->gva + PAGE_SIZE;
 
     while (last < end && continues(x, last)) {
@@ -171,8 +161,61 @@ static void extend(const struct miss *x, struct mirror_piece *piece)
         first -= PAGE_SIZE;
     }
     piece->offset -= piece->gva - first;
+    piece->hva -= piece->gva - first;
     piece->gva = first;
     piece->size = (u32)(last - first);
+}
+
+/* The copy that is executed at gva, or NULL. */
+static const u8 *executed_at(struct mirror *m, gva_t gva)
+{
+    const struct mirror_piece *p = find(m, gva);
+
+    return p && p->rights & MIRROR_EXECUTE ? p->hva + (gva - p->gva) : NULL;
+}
+
+static bool may_join(const struct mirror *m, const u8 *page, const u8 *next)
+{
+    return !page || !next || m->host.may_join(m->host.context, page, next);
+}
+
+/* The copy of the page at gva, if it may be executed there between what is mapped around. */
+static const u8 *code_at(const struct miss *x, gva_t gva)
+{
+    const struct mirror_host *host = &x->m->host;
+    const u8 *copy = NULL;
+
+    if (gva == x->gva || continues(x, gva)) {
+        copy = host->copy_of_code(host->context, gva, x->walk.gpa + (gva - x->gva));
+    }
+    return copy && may_join(x->m, executed_at(x->m, gva - PAGE_SIZE), copy) &&
+                   may_join(x->m, copy, executed_at(x->m, gva + PAGE_SIZE))
+               ? copy
+               : NULL;
+}
+
+/* A piece of code: pages around the one that was missed, as long as their copies follow one
+ * another, too.  False: that page may not be executed. */
+static bool gather_code(const struct miss *x, struct mirror_piece *piece)
+{
+    gva_t start = x->gva & ~(MIRROR_RUN_BYTES - 1), end = start + MIRROR_RUN_BYTES;
+
+    piece->size = 0;
+    for (gva_t gva = start; gva < end; gva += PAGE_SIZE) {
+        const u8 *copy = code_at(x, gva);
+        if (copy && piece->size && copy == piece->hva + piece->size &&
+            may_join(x->m, copy - PAGE_SIZE, copy)) {
+            piece->size += PAGE_SIZE;
+        } else if (gva > x->gva) {
+            break;
+        } else { /* what there was is apart from the page that was missed */
+            piece->gva = gva;
+            piece->offset = (u64)mem_offset(x->m->mem, x->walk.gpa) - (x->gva - gva);
+            piece->hva = copy;
+            piece->size = copy ? PAGE_SIZE : 0;
+        }
+    }
+    return piece->size != 0;
 }
 
 /* The 2 MiB around a page of a large page, if all of it may be mapped alike: there is no code in
@@ -183,9 +226,8 @@ static bool take_large(const struct miss *x, struct mirror_piece *piece)
     u64 size = MIRROR_PIECE_BYTES, mask = size - 1;
     gpa_t gpa = x->walk.gpa & ~mask;
 
-    if (x->walk.page_size < size || (x->rights & MIRROR_EXECUTE) ||
-        ((x->walk.gpa ^ x->gva) & mask) || !mirror_is_mappable(x->m, x->gva & ~mask, size) ||
-        !mem_range(mem, gpa, size)) {
+    if (x->walk.page_size < size || ((x->walk.gpa ^ x->gva) & mask) ||
+        !mirror_is_mappable(x->m, x->gva & ~mask, size) || !mem_range(mem, gpa, size)) {
         return false;
     }
     u64 offset = (u64)mem_offset(mem, gpa);
@@ -196,7 +238,22 @@ static bool take_large(const struct miss *x, struct mirror_piece *piece)
     }
     piece->gva = x->gva & ~mask;
     piece->offset = offset;
+    piece->hva = mem->base + offset;
     piece->size = (u32)size;
+    return true;
+}
+
+/* What is to be mapped for a miss.  False: nothing can be. */
+static bool choose_piece(const struct miss *x, struct mirror_piece *piece)
+{
+    if (!(x->rights & MIRROR_EXECUTE) && take_large(x, piece)) {
+        return true;
+    }
+    drop_overlapping(x->m, x->gva, PAGE_SIZE);
+    if (x->rights & MIRROR_EXECUTE) {
+        return gather_code(x, piece);
+    }
+    extend(x, piece);
     return true;
 }
 
@@ -219,23 +276,23 @@ enum mirror_result mirror_fill(struct mirror *m, const struct paging *paging, gv
     if (offset < 0 || !mirror_is_mappable(m, x.gva, PAGE_SIZE)) {
         return refuse(m);
     }
-    x.rights = rights_of(&x, x.gva, &x.walk);
+    x.rights = rights_of(&x, &x.walk);
     if (!x.rights) {
         return refuse(m);
     }
     struct mirror_piece piece = {
         .gva = x.gva,
         .offset = (u64)offset,
+        .hva = m->mem->base + offset,
         .size = PAGE_SIZE,
         .rights = (u8)x.rights,
         .user = x.walk.user,
     };
-    if (!take_large(&x, &piece)) {
-        drop_overlapping(m, x.gva, PAGE_SIZE);
-        extend(&x, &piece);
+    if (!choose_piece(&x, &piece)) {
+        return refuse(m);
     }
     drop_overlapping(m, piece.gva, piece.size);
-    if (!m->host.map(m->host.context, piece.gva, piece.size, piece.offset, piece.rights)) {
+    if (!m->host.map(m->host.context, piece.gva, piece.size, piece.hva, piece.rights)) {
         return refuse(m);
     }
     m->filled = *paging;

@@ -14,6 +14,11 @@
  * A piece is one mapping of RAM's memfd: pages that follow one another in guest-virtual and in
  * guest-physical memory, at most 2 MiB, and never across a 2 MiB boundary.
  *
+ * Code is executed from copies.  Whoever says that a page may be executed has taken a copy of it,
+ * has looked at that, and does not change it; a piece that can be executed maps the copies.  So
+ * nothing is ever executed that has not been looked at, whoever stores into the page: another vCPU,
+ * a device, a walk that sets a bit in a page table.  A store is noticed later, and the piece goes.
+ *
  * What cannot be mapped (MMIO, page 0, the hidden zone, the upper half) is refused: the access
  * faults each time, and whoever runs guest code has the interpreter perform that instruction.
  *
@@ -40,13 +45,16 @@ enum { /* rights of a piece */
 
 /* What the process around it does for the mirror. */
 struct mirror_host {
-    /* Map [gva, gva + size) to the RAM file from offset.  False: it cannot be mapped there. */
-    bool (*map)(void *context, gva_t gva, u64 size, u64 offset, unsigned rights);
+    /* Map at gva the size bytes that are at hva: of RAM, or copies.  False: it cannot be had. */
+    bool (*map)(void *context, gva_t gva, u64 size, const u8 *hva, unsigned rights);
     /* Unmap all that is mapped of [start, end); false if it could not be done at once. */
     bool (*unmap)(void *context, gva_t start, gva_t end);
-    /* May the bytes of this page, gpa's, be executed at gva by the host's CPU?  If so, all stores
-     * into it are seen from now on.  NULL: nothing ever may. */
-    bool (*may_execute)(void *context, gva_t gva, gpa_t gpa);
+    /* A copy of this page, gpa's, which the host's CPU may execute at gva; NULL if it may not.  The
+     * copy stays as it is until mirror_revoke() takes it away, or mirror_flush_all().  From now on
+     * all stores into the page are seen.  No function: nothing may ever be executed. */
+    const u8 *(*copy_of_code)(void *context, gva_t gva, gpa_t gpa);
+    /* May code run on from the end of one such copy to the start of another? */
+    bool (*may_join)(void *context, const u8 *page, const u8 *next);
     /* A store is wanted into a page of which code is held: let go of it, if possible. */
     void (*let_go)(void *context, gpa_t gpa);
     void *context;
@@ -55,12 +63,13 @@ struct mirror_host {
 };
 
 struct mirror_piece {
-    gva_t gva; /* of its first byte */
-    u64 offset;
-    u32 size;  /* bytes; 0: a free one */
-    u8 rights; /* MIRROR_* */
-    bool user; /* may be used at CPL 3 */
-    u32 next;  /* in its bucket: index + 1, 0 ends */
+    gva_t gva;     /* of its first byte */
+    u64 offset;    /* in the RAM file */
+    const u8 *hva; /* what is mapped: there, or copies of that */
+    u32 size;      /* bytes; 0: a free one */
+    u8 rights;     /* MIRROR_* */
+    bool user;     /* may be used at CPL 3 */
+    u32 next;      /* in its bucket: index + 1, 0 ends */
 };
 
 struct mirror_stats {

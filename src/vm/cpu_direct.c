@@ -58,15 +58,19 @@ _Static_assert(offsetof(struct rt_sigframe, info) == GATE_SIGINFO_OFFSET, "cpu_g
 
 /* ------------------------------------------------------------------ the mirror's mappings */
 
-static bool map(void *context, gva_t gva, u64 size, u64 offset, unsigned rights)
+/* RAM, or copies of code, which are in the arena. */
+static bool map(void *context, gva_t gva, u64 size, const u8 *hva, unsigned rights)
 {
+    const struct vm *vm = vcpu_process()->vm;
+    bool is_code = rights & MIRROR_EXECUTE;
+    u64 offset = (u64)(hva - (is_code ? (const u8 *)vm : vm->mem.base));
     int prot = PROT_READ | (rights & MIRROR_WRITE ? PROT_WRITE : 0) |
                (rights & MIRROR_EXECUTE ? PROT_EXEC : 0);
     int populate = size < MIRROR_PIECE_BYTES ? MAP_POPULATE : 0;
 
     (void)context;
     return !sys_failed(sys_mmap((void *)gva, size, prot, MAP_SHARED | MAP_FIXED | populate,
-                                VCPU_FD_RAM, (long)offset));
+                                is_code ? VCPU_FD_ARENA : VCPU_FD_RAM, (long)offset));
 }
 
 /* A mapping that stayed would be a hole in the guest's protection. */
@@ -460,7 +464,8 @@ void vcpu_direct_attach(struct vcpu_process *p)
     const struct mirror_host host = {
         .map = map,
         .unmap = unmap,
-        .may_execute = direct_may_execute,
+        .copy_of_code = direct_copy_of_code,
+        .may_join = direct_may_join,
         .let_go = direct_let_go,
         .context = cpu,
         .hidden_start = VM_HIDDEN_START,

@@ -59,11 +59,11 @@ void vcpu_unmap_rest(void)
         WITHOUT(MAP_POPULATE), EQUAL(MAP_SHARED | MAP_FIXED, 0, 3), LOAD(args[4]),   \
         EQUAL(VCPU_FD_ARENA, 2, 0), EQUAL(VCPU_FD_RAM, 1, 0), KILL, ALLOW
 
-/* The mirror's pages of code: of RAM, and not writable. */
+/* The mirror's pages of code: copies in the arena, and not writable. */
 #define ALLOW_MMAP_CODE                                                                        \
     EQUAL(__NR_mmap, 0, 10), LOAD(args[2]), EQUAL(PROT_READ | PROT_EXEC, 0, 5), LOAD(args[3]), \
         WITHOUT(MAP_POPULATE), EQUAL(MAP_SHARED | MAP_FIXED, 0, 2), LOAD(args[4]),             \
-        EQUAL(VCPU_FD_RAM, 2, 0), LOAD(nr), EQUAL(0xffffffff, 0, 1), ALLOW
+        EQUAL(VCPU_FD_ARENA, 2, 0), LOAD(nr), EQUAL(0xffffffff, 0, 1), ALLOW
 
 #define TRAP              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
 #define TRAP_CALL(number) EQUAL((number), 0, 1), TRAP

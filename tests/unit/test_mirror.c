@@ -30,16 +30,20 @@ struct world {
     struct mem mem;
     struct paging paging;
     struct mirror mirror;
-    u8 rights[PAGES]; /* what the fake process has mapped where, MIRROR_* */
-    u64 offset[PAGES];
+    u8 rights[PAGES];  /* what the fake process has mapped where, MIRROR_* */
+    u64 offset[PAGES]; /* in RAM, or of a copy in copies[] */
     unsigned maps, unmaps;
     bool map_fails, unmap_fails, may_execute;
-    gpa_t let_go; /* the last page that was let go */
+    u8 *copies;          /* RAM's size */
+    u64 moved, moved_to; /* the copy of this page is not at its place but there */
+    u64 no_join;         /* code must not run on from the copy of this page */
+    gpa_t let_go;        /* the last page that was let go */
 };
 
-static bool map(void *context, gva_t gva, u64 size, u64 offset, unsigned rights)
+static bool map(void *context, gva_t gva, u64 size, const u8 *hva, unsigned rights)
 {
     struct world *w = context;
+    u64 offset = (u64)(hva - (rights & MIRROR_EXECUTE ? w->copies : w->mem.base));
 
     if (w->map_fails) {
         return false;
@@ -64,15 +68,24 @@ static bool unmap(void *context, gva_t start, gva_t end)
     return true;
 }
 
-static bool may_execute(void *context, gva_t gva, gpa_t gpa)
+static const u8 *copy_of_code(void *context, gva_t gva, gpa_t gpa)
 {
     struct world *w = context;
 
     (void)gva;
-    if (w->may_execute) {
-        w->mem.code_holders[gpa >> PAGE_SHIFT] = 1; /* as an executor does that has judged it */
+    if (!w->may_execute) {
+        return NULL;
     }
-    return w->may_execute;
+    w->mem.code_holders[gpa >> PAGE_SHIFT] = 1; /* as an executor does that has judged it */
+    return w->copies + (gpa == w->moved ? w->moved_to : gpa);
+}
+
+static bool may_join(void *context, const u8 *page, const u8 *next)
+{
+    const struct world *w = context;
+
+    (void)next;
+    return page != w->copies + w->no_join;
 }
 
 static void let_go(void *context, gpa_t gpa)
@@ -101,7 +114,8 @@ static int set_up(void **state)
     struct world *w = calloc(1, sizeof(*w));
     const struct mirror_host host = {.map = map,
                                      .unmap = unmap,
-                                     .may_execute = may_execute,
+                                     .copy_of_code = copy_of_code,
+                                     .may_join = may_join,
                                      .let_go = let_go,
                                      .context = w,
                                      .hidden_start = HIDDEN_START,
@@ -109,6 +123,7 @@ static int set_up(void **state)
                                      .end = END};
 
     w->mem.base = aligned_alloc(PAGE_SIZE, RAM);
+    w->copies = aligned_alloc(PAGE_SIZE, RAM); /* nobody reads them */
     memset(w->mem.base, 0, RAM);
     w->mem.low_size = RAM;
     w->mem.code_holders = calloc(RAM / PAGE_SIZE, 1);
@@ -131,6 +146,7 @@ static int tear_down(void **state)
     struct world *w = *state;
 
     free(w->mem.base);
+    free(w->copies);
     free(w->mem.code_holders);
     free(w);
     return 0;
@@ -267,6 +283,70 @@ static void code_that_may_not_run_is_refused(void **state)
     assert_int_equal(fill(w, 0x18000, ACCESS_FETCH), MIRROR_FAULT);
 }
 
+/* Pages 0x20 to 0x2f, an aligned 64 KiB, of code that has run before. */
+static void put_code(struct world *w)
+{
+    for (unsigned i = 0x20; i < 0x30; i++) {
+        put(w, PT, i, (u64)(i + 0x20) << PAGE_SHIFT | USER_PAGE | USED);
+    }
+}
+
+static void code_is_mapped_from_copies(void **state)
+{
+    struct world *w = *state;
+
+    put_code(w);
+    w->moved = 0x42000; /* the copy of page 0x22 */
+    w->moved_to = 0x7000;
+    assert_int_equal(fill(w, 0x26000, ACCESS_FETCH), MIRROR_FILLED);
+    assert_int_equal(w->maps, 1);
+    for (unsigned i = 0x20; i < 0x30; i++) { /* the others follow one another */
+        assert_int_equal(rights(w, i << PAGE_SHIFT), i > 0x22 ? MIRROR_READ | MIRROR_EXECUTE : 0);
+    }
+    assert_int_equal(w->offset[0x2f], 0x4f000);
+    assert_int_equal(fill(w, 0x22000, ACCESS_FETCH), MIRROR_FILLED);
+    assert_int_equal(w->offset[0x22], w->moved_to);
+    mirror_revoke(&w->mirror, 0x42000, MIRROR_EXECUTE); /* by the page, not by the copy */
+    assert_int_equal(rights(w, 0x22000), 0);
+    mirror_revoke(&w->mirror, 0x4a000, MIRROR_EXECUTE);
+    assert_int_equal(rights(w, 0x2a000), 0);
+}
+
+static void pages_that_must_not_join_are_not_mapped_side_by_side(void **state)
+{
+    struct world *w = *state;
+
+    put_code(w);
+    w->no_join = 0x47000; /* from 0x27 to 0x28 */
+    assert_int_equal(fill(w, 0x25000, ACCESS_FETCH), MIRROR_FILLED);
+    assert_int_not_equal(rights(w, 0x20000), 0);
+    assert_int_not_equal(rights(w, 0x27000), 0);
+    assert_int_equal(rights(w, 0x28000), 0);
+    assert_int_equal(fill(w, 0x28000, ACCESS_FETCH), MIRROR_REFUSED);
+    mirror_drop(&w->mirror, 0x27000);
+    assert_int_equal(fill(w, 0x28000, ACCESS_FETCH), MIRROR_FILLED);
+    assert_int_not_equal(rights(w, 0x2f000), 0);
+    assert_int_equal(rights(w, 0x27000), 0);
+    assert_int_equal(fill(w, 0x27000, ACCESS_FETCH), MIRROR_REFUSED);
+    assert_int_equal(fill(w, 0x26000, ACCESS_FETCH), MIRROR_FILLED); /* a piece that ends there */
+    assert_int_equal(rights(w, 0x27000), 0);
+}
+
+/* The guest has changed its tables and not invalidated: what counts is what is mapped. */
+static void a_stale_neighbour_is_a_neighbour(void **state)
+{
+    struct world *w = *state;
+
+    put(w, PT, 0x60, 0x60000 | USER_PAGE);
+    put(w, PT, 0x61, 0x61000 | USER_PAGE);
+    assert_int_equal(fill(w, 0x60000, ACCESS_FETCH), MIRROR_FILLED);
+    w->no_join = 0x60000;
+    put(w, PT, 0x60, 0x62000 | USER_PAGE | USED);
+    assert_int_equal(fill(w, 0x61000, ACCESS_FETCH), MIRROR_REFUSED);
+    mirror_drop(&w->mirror, 0x60000);
+    assert_int_equal(fill(w, 0x61000, ACCESS_FETCH), MIRROR_FILLED);
+}
+
 static void an_executable_piece_can_be_revoked(void **state)
 {
     struct world *w = *state;
@@ -377,6 +457,9 @@ int main(void)
         TEST(a_large_page_is_one_piece),
         TEST(nothing_is_writable_and_executable),
         TEST(code_that_may_not_run_is_refused),
+        TEST(code_is_mapped_from_copies),
+        TEST(pages_that_must_not_join_are_not_mapped_side_by_side),
+        TEST(a_stale_neighbour_is_a_neighbour),
         TEST(an_executable_piece_can_be_revoked),
         TEST(invlpg_drops_the_whole_piece),
         TEST(a_flush_keeps_what_is_still_so),

@@ -6,8 +6,6 @@
 
 #include "exec/direct/direct.h"
 
-static const u8 nothing[2];
-
 /* A page of code that nobody minds: add $1, %eax; mov %rax, (%rbx); jmp back. */
 static void fill_page(u8 *page, size_t size)
 {
@@ -24,7 +22,7 @@ static bool holds_pkru_at(unsigned offset, const u8 bytes[3])
 
     fill_page(page, sizeof(page));
     memcpy(page + offset, bytes, 3);
-    return sensitive_holds_pkru(page, nothing, nothing);
+    return sensitive_holds_pkru(page);
 }
 
 static void wrpkru_and_xrstor_count_at_every_offset(void **state)
@@ -44,25 +42,30 @@ static void wrpkru_and_xrstor_count_at_every_offset(void **state)
     }
 }
 
+/* Do a page that ends with two bytes and one that begins with two make one of them? */
+static bool join(u8 end0, u8 end1, u8 start0, u8 start1)
+{
+    u8 page[PAGE_SIZE], next[PAGE_SIZE];
+
+    fill_page(page, sizeof(page));
+    fill_page(next, sizeof(next));
+    page[PAGE_SIZE - 2] = end0;
+    page[PAGE_SIZE - 1] = end1;
+    next[0] = start0;
+    next[1] = start1;
+    return sensitive_joins_pkru(page, next);
+}
+
 static void they_count_across_pages(void **state)
 {
-    u8 page[PAGE_SIZE];
-
     (void)state;
-    fill_page(page, sizeof(page));
-    page[0] = 0xef;
-    assert_true(sensitive_holds_pkru(page, (const u8[]){0x0f, 0x01}, nothing));
-    assert_false(sensitive_holds_pkru(page, (const u8[]){0x0f, 0x00}, nothing));
-    page[0] = 0xae;
-    page[1] = 0x2f;
-    assert_true(sensitive_holds_pkru(page, (const u8[]){0x90, 0x0f}, nothing));
-    fill_page(page, sizeof(page));
-    page[PAGE_SIZE - 1] = 0x0f;
-    assert_true(sensitive_holds_pkru(page, nothing, (const u8[]){0x01, 0xef}));
-    assert_false(sensitive_holds_pkru(page, nothing, (const u8[]){0x01, 0xf9}));
-    page[PAGE_SIZE - 2] = 0x0f;
-    page[PAGE_SIZE - 1] = 0xae;
-    assert_true(sensitive_holds_pkru(page, nothing, (const u8[]){0x29, 0x00}));
+    assert_true(join(0x0f, 0x01, 0xef, 0x90));
+    assert_false(join(0x0f, 0x00, 0xef, 0x90));
+    assert_true(join(0x90, 0x0f, 0xae, 0x2f));
+    assert_true(join(0x90, 0x0f, 0x01, 0xef));
+    assert_false(join(0x90, 0x0f, 0x01, 0xf9));
+    assert_true(join(0x0f, 0xae, 0x29, 0x00));
+    assert_false(join(0x0f, 0xae, 0xe8, 0x00));
 }
 
 /* `size` bytes at an instruction boundary of otherwise innocuous code. */

@@ -143,7 +143,7 @@ static const struct call calls[] = {
      true},
     {"map for execution",
      SYS_mmap,
-     {PRIVATE, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, VCPU_FD_RAM, 0},
+     {PRIVATE, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, VCPU_FD_ARENA, 0},
      false},
     {"map another descriptor",
      SYS_mmap,

@@ -12,7 +12,7 @@
 
 /* ------------------------------------------------------------------ pages of code */
 
-/* Bytes at gva of a page that the guest might execute next to another; zero if it cannot. */
+/* Bytes at gva of a page that the guest might execute before another; zero if it cannot. */
 static void neighbours(const struct cpu *cpu, gva_t gva, u8 *bytes, unsigned size)
 {
     struct walk walk;
@@ -30,42 +30,41 @@ static void neighbours(const struct cpu *cpu, gva_t gva, u8 *bytes, unsigned siz
 
 enum verdict { VERDICT_NONE, VERDICT_SAFE, VERDICT_SENSITIVE };
 
-/* What is in the page itself is judged once, for as long as its bytes stay as they are. */
-static bool page_is_safe(struct cpu *cpu, gva_t gva, gpa_t gpa)
+/* Judge a copy: what else may come to stand in the page does not matter. */
+static enum verdict judge(struct cpu *cpu, gva_t gva, const u8 *copy)
 {
-    u8 *note = code_page_note(cpu, gpa);
-    static const u8 nothing[2];
+    struct sensitive_window window = {.mode = cpu->code_mode,
+                                      .cpuid_faults = cpu->direct->host.cpuid_faults};
 
-    if (!note) {
-        return false;
+    if (sensitive_holds_pkru(copy)) {
+        return VERDICT_SENSITIVE;
     }
-    if (*note == VERDICT_NONE) {
-        struct sensitive_window window = {.mode = cpu->code_mode,
-                                          .cpuid_faults = cpu->direct->host.cpuid_faults};
-        const u8 *page = window.bytes + SENSITIVE_BEFORE;
-        neighbours(cpu, gva - SENSITIVE_BEFORE, window.bytes, SENSITIVE_BEFORE);
-        memcpy(window.bytes + SENSITIVE_BEFORE, mem_ptr(cpu->mmu.mem, gpa & PAGE_MASK), PAGE_SIZE);
-        bool sensitive = sensitive_holds_pkru(page, nothing, nothing) ||
-                         (!cpu->direct->pure && sensitive_holds_instruction(&window));
-        *note = sensitive ? VERDICT_SENSITIVE : VERDICT_SAFE;
-    }
-    return *note == VERDICT_SAFE;
+    neighbours(cpu, gva - SENSITIVE_BEFORE, window.bytes, SENSITIVE_BEFORE);
+    memcpy(window.bytes + SENSITIVE_BEFORE, copy, PAGE_SIZE);
+    return !cpu->direct->pure && sensitive_holds_instruction(&window) ? VERDICT_SENSITIVE
+                                                                      : VERDICT_SAFE;
 }
 
-/* Where two pages meet, bytes of both could make one instruction.  The later one of two that are
- * mapped sees the other; neither can change while it is mapped. */
-bool direct_may_execute(void *context, gva_t gva, gpa_t gpa)
+const u8 *direct_copy_of_code(void *context, gva_t gva, gpa_t gpa)
 {
     struct cpu *cpu = context;
-    u8 before[2], after[2];
+    struct code_page *page = code_page_hold(cpu, gpa);
 
-    gva &= PAGE_MASK;
-    if (!page_is_safe(cpu, gva, gpa)) {
-        return false;
+    if (!page) {
+        return NULL;
     }
-    neighbours(cpu, gva - 2, before, sizeof(before));
-    neighbours(cpu, gva + PAGE_SIZE, after, sizeof(after));
-    return !sensitive_holds_pkru(mem_ptr(cpu->mmu.mem, gpa & PAGE_MASK), before, after);
+    u8 *copy = cpu->direct->copies[page - cpu->exec->pages];
+    if (page->note == VERDICT_NONE) {
+        memcpy(copy, mem_ptr(cpu->mmu.mem, gpa & PAGE_MASK), PAGE_SIZE);
+        page->note = judge(cpu, gva & PAGE_MASK, copy);
+    }
+    return page->note == VERDICT_SAFE ? copy : NULL;
+}
+
+bool direct_may_join(void *context, const u8 *page, const u8 *next)
+{
+    (void)context;
+    return !sensitive_joins_pkru(page, next);
 }
 
 void direct_let_go(void *context, gpa_t gpa)

@@ -24,6 +24,7 @@
 #define EXEC_DIRECT_DIRECT_H
 
 #include "cpu/cpu.h"
+#include "exec/interpret/code.h"
 #include "mmu/mirror.h"
 
 /* The selectors with which Linux runs programs, hosts and guests alike. */
@@ -69,6 +70,9 @@ struct direct {
         u64 entries, page_faults, syscalls, instructions;
     } stats;
     struct mirror mirror;
+    /* Code is executed from here (mmu/mirror.h): the copy of a page that is held as
+     * cpu->exec->pages[i], if its note says that it is safe. */
+    u8 copies[PAGE_POOL][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 };
 
 /* Run user code until something has to be looked at, or it is left: as struct engine's execute().
@@ -78,8 +82,9 @@ void direct_execute_user(struct cpu *cpu, u64 limit);
 /* Run all code that can be mapped, as in theorem 1; the rest is interpreted. */
 void direct_execute_all(struct cpu *cpu, u64 limit);
 
-/* struct mirror_host's may_execute() and let_go(); context is the CPU. */
-bool direct_may_execute(void *context, gva_t gva, gpa_t gpa);
+/* struct mirror_host's functions; context is the CPU. */
+const u8 *direct_copy_of_code(void *context, gva_t gva, gpa_t gpa);
+bool direct_may_join(void *context, const u8 *page, const u8 *next);
 void direct_let_go(void *context, gpa_t gpa);
 
 /* ---- runnable.c */
@@ -93,9 +98,11 @@ bool runnable_if_mapped(const struct cpu *cpu);
 
 /* ---- sensitive.c */
 
-/* Does a page hold, at any offset, bytes that could change PKRU: WRPKRU, XRSTOR?  before and after
- * are the two bytes around it. */
-bool sensitive_holds_pkru(const u8 *page, const u8 before[2], const u8 after[2]);
+/* Does a page hold, at any offset, bytes that could change PKRU: WRPKRU, XRSTOR? */
+bool sensitive_holds_pkru(const u8 *page);
+
+/* Do the end of one page and the start of the next make such an instruction? */
+bool sensitive_joins_pkru(const u8 *page, const u8 *next);
 
 /* A page, with the end of the one before it (zeroes where there is none). */
 #define SENSITIVE_BEFORE 64u

@@ -19,13 +19,17 @@
 
 /* ------------------------------------------------------------------ resource control */
 
-bool sensitive_holds_pkru(const u8 *page, const u8 before[2], const u8 after[2])
+bool sensitive_holds_pkru(const u8 *page)
 {
-    return pkru_is_changed_by(before[0], before[1], page[0]) ||
-           pkru_is_changed_by(before[1], page[0], page[1]) ||
-           pkru_is_changed_by(page[PAGE_SIZE - 2], page[PAGE_SIZE - 1], after[0]) ||
-           pkru_is_changed_by(page[PAGE_SIZE - 1], after[0], after[1]) ||
-           pkru_is_changed_in(page, PAGE_SIZE);
+    return pkru_is_changed_in(page, PAGE_SIZE);
+}
+
+bool sensitive_joins_pkru(const u8 *page, const u8 *next)
+{
+    const u8 *end = page + PAGE_SIZE;
+
+    return pkru_is_changed_by(end[-2], end[-1], next[0]) ||
+           pkru_is_changed_by(end[-1], next[0], next[1]);
 }
 
 /* ------------------------------------------------------------------ equivalence */

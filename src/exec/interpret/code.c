@@ -175,15 +175,14 @@ static struct code_page *watch_page(struct cpu *cpu, gpa_t gpa)
     return page;
 }
 
-u8 *code_page_note(struct cpu *cpu, gpa_t gpa)
+struct code_page *code_page_hold(struct cpu *cpu, gpa_t gpa)
 {
     struct code_page *page = watch_page(cpu, gpa);
 
     if (!page) {
         cpu->exec->flush_wanted = true;
-        return NULL;
     }
-    return &page->note;
+    return page;
 }
 
 /* A new line at gpa, or NULL. */

@@ -36,7 +36,7 @@ struct code_page {
     gfn_t gfn;
     u32 next_in_bucket, first_line; /* index + 1 */
     bool held;                      /* coherence_hold() */
-    u8 note;                        /* code_page_note() */
+    u8 note;                        /* code_page_hold() */
 };
 
 struct jump {
@@ -97,11 +97,11 @@ void code_drop(struct cpu *cpu, gpa_t gpa, unsigned size);
  * vCPU holds code. */
 void code_written(struct cpu *cpu, gpa_t gpa, unsigned size);
 
-/* Hold the page of gpa, which is RAM, as if code of it were decoded, and keep a byte about it: 0 at
+/* Hold the page of gpa, which is RAM, as if code of it were decoded, with a note about it: 0 at
  * first, and again when its bytes have changed.  It is for executors that run the page itself; what
  * the mirror has of it that is executable goes when the note does.  NULL: there is no room before
  * the next code_flush(), which has been asked for. */
-u8 *code_page_note(struct cpu *cpu, gpa_t gpa);
+struct code_page *code_page_hold(struct cpu *cpu, gpa_t gpa);
 
 /* Drop everything. */
 void code_flush(struct cpu *cpu);
