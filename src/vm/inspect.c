@@ -245,6 +245,25 @@ int ringer_write_memory(struct ringer *m, uint64_t gpa, const void *buffer, size
     return 0;
 }
 
+/* Where gva is in guest memory, and how many bytes of up to size lie there in one page. */
+static bool find_piece(const struct ringer *m, const struct cpu *cpu, gva_t gva, gpa_t *gpa,
+                       size_t *size)
+{
+    size_t in_page = PAGE_SIZE - gva % PAGE_SIZE;
+    struct walk walk;
+    u32 fault;
+
+    if (!mmu_walk(&m->vm->mem, &cpu->mmu.paging, gva, ACCESS_READ | ACCESS_AC | ACCESS_PEEK, &walk,
+                  &fault)) {
+        return false;
+    }
+    *gpa = walk.gpa;
+    if (*size > in_page) {
+        *size = in_page;
+    }
+    return true;
+}
+
 /* Copy what is mapped to RAM from gva on; returns how many bytes that were. */
 static size_t peek(const struct ringer *m, const struct cpu *cpu, gva_t gva, u8 *buffer,
                    size_t size)
@@ -252,16 +271,10 @@ static size_t peek(const struct ringer *m, const struct cpu *cpu, gva_t gva, u8 
     size_t done = 0;
 
     while (done < size) {
-        gva_t at = gva + done;
-        size_t piece = PAGE_SIZE - at % PAGE_SIZE;
-        struct walk walk;
-        u32 fault;
-        if (piece > size - done) {
-            piece = size - done;
-        }
-        if (!mmu_walk(&m->vm->mem, &cpu->mmu.paging, at, ACCESS_READ | ACCESS_AC | ACCESS_PEEK,
-                      &walk, &fault) ||
-            !mem_read(&m->vm->mem, walk.gpa, buffer + done, piece)) {
+        size_t piece = size - done;
+        gpa_t gpa;
+        if (!find_piece(m, cpu, gva + done, &gpa, &piece) ||
+            !mem_read(&m->vm->mem, gpa, buffer + done, piece)) {
             break;
         }
         done += piece;
@@ -287,17 +300,10 @@ static bool poke(const struct ringer *m, const struct cpu *cpu, gva_t gva, const
                  size_t size, bool write)
 {
     for (size_t done = 0; done < size;) {
-        gva_t at = gva + done;
-        size_t piece = PAGE_SIZE - at % PAGE_SIZE;
-        struct walk walk;
-        u32 fault;
-        if (piece > size - done) {
-            piece = size - done;
-        }
-        if (!mmu_walk(&m->vm->mem, &cpu->mmu.paging, at, ACCESS_READ | ACCESS_AC | ACCESS_PEEK,
-                      &walk, &fault) ||
-            !mem_ptr(&m->vm->mem, walk.gpa) ||
-            (write && !mem_write(&m->vm->mem, walk.gpa, buffer + done, piece))) {
+        size_t piece = size - done;
+        gpa_t gpa;
+        if (!find_piece(m, cpu, gva + done, &gpa, &piece) || !mem_ptr(&m->vm->mem, gpa) ||
+            (write && !mem_write(&m->vm->mem, gpa, buffer + done, piece))) {
             return false;
         }
         done += piece;

@@ -90,9 +90,19 @@ static bool may_go_on(struct cpu *cpu)
     return true;
 }
 
-static bool is_ram(struct cpu *cpu, gva_t gva, unsigned size, unsigned access, bool *faulted)
+/* Whether the access may be made now: its address is canonical and mapped as it wants, and if it
+ * reaches a device, it may. */
+static bool may_access(struct cpu *cpu, unsigned segment, gva_t gva, unsigned size, unsigned access)
 {
-    return mmu_host(&cpu->mmu, gva, size, access, faulted) != NULL;
+    bool faulted;
+
+    if (!check_canonical(cpu, segment, gva, size)) {
+        return false;
+    }
+    if (mmu_host(&cpu->mmu, gva, size, access, &faulted)) {
+        return true;
+    }
+    return faulted ? cpu_raise_page_fault(cpu) : may_go_on(cpu);
 }
 
 bool load_slow(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsigned size)
@@ -103,18 +113,9 @@ bool load_slow(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsign
 bool load_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, void *value, unsigned size)
 {
     unsigned access = access_privilege(cpu);
-    bool faulted;
 
-    if (!check_canonical(cpu, segment, gva, size)) {
+    if (!may_access(cpu, segment, gva, size, access)) {
         return false;
-    }
-    if (!is_ram(cpu, gva, size, access, &faulted)) {
-        if (faulted) {
-            return cpu_raise_page_fault(cpu);
-        }
-        if (!may_go_on(cpu)) {
-            return false;
-        }
     }
     if (!mmu_read(&cpu->mmu, gva, value, size, access)) {
         return cpu_raise_page_fault(cpu);
@@ -134,18 +135,9 @@ bool store_slow(struct cpu *cpu, unsigned segment, gva_t gva, const void *value,
 bool store_unaligned(struct cpu *cpu, unsigned segment, gva_t gva, const void *value, unsigned size)
 {
     unsigned access = access_privilege(cpu) | ACCESS_WRITE;
-    bool faulted;
 
-    if (!check_canonical(cpu, segment, gva, size)) {
+    if (!may_access(cpu, segment, gva, size, access)) {
         return false;
-    }
-    if (!is_ram(cpu, gva, size, access, &faulted)) {
-        if (faulted) {
-            return cpu_raise_page_fault(cpu);
-        }
-        if (!may_go_on(cpu)) {
-            return false;
-        }
     }
     if (!mmu_write(&cpu->mmu, gva, value, size, access)) {
         return cpu_raise_page_fault(cpu);

@@ -150,21 +150,28 @@ INDIRECT(m, 2, true)
 INDIRECT(m, 4, true)
 INDIRECT(m, 8, true)
 
+/* JMP or CALL: to a target in the page or elsewhere, or to one that a register or memory holds. */
+static bool prepare_near(struct cpu *cpu, const struct insn *insn, struct op *op, op_fn *in_page,
+                         op_fn *rel, op_fn *r, op_fn *m)
+{
+    if (insn->op[0].kind == OPERAND_REL) {
+        op->fn = set_target(cpu, insn, op) ? in_page : rel;
+    } else if (insn->op[0].kind == OPERAND_MEM) {
+        op->fn = m;
+    } else {
+        op->src = reg_offset(&insn->op[0]);
+        op->fn = r;
+    }
+    return true;
+}
+
 bool prepare_jmp(struct cpu *cpu, const struct insn *insn, struct op *op)
 {
     static op_fn *const r[] = {jmp_r_2, jmp_r_4, jmp_r_8};
     static op_fn *const m[] = {jmp_m_2, jmp_m_4, jmp_m_8};
     unsigned s = (unsigned)__builtin_ctz(insn->operand_size) - 1;
 
-    if (insn->op[0].kind == OPERAND_REL) {
-        op->fn = set_target(cpu, insn, op) ? jmp_in_page : jmp_far_rel;
-    } else if (insn->op[0].kind == OPERAND_MEM) {
-        op->fn = m[s];
-    } else {
-        op->src = reg_offset(&insn->op[0]);
-        op->fn = r[s];
-    }
-    return true;
+    return prepare_near(cpu, insn, op, jmp_in_page, jmp_far_rel, r[s], m[s]);
 }
 
 /* ------------------------------------------------------------------ CALL */
@@ -198,15 +205,7 @@ bool prepare_call(struct cpu *cpu, const struct insn *insn, struct op *op)
     static op_fn *const m[] = {call_m_2, call_m_4, call_m_8};
     unsigned s = (unsigned)__builtin_ctz(insn->operand_size) - 1;
 
-    if (insn->op[0].kind == OPERAND_REL) {
-        op->fn = (set_target(cpu, insn, op) ? in_page : rel)[s];
-    } else if (insn->op[0].kind == OPERAND_MEM) {
-        op->fn = m[s];
-    } else {
-        op->src = reg_offset(&insn->op[0]);
-        op->fn = r[s];
-    }
-    return true;
+    return prepare_near(cpu, insn, op, in_page[s], rel[s], r[s], m[s]);
 }
 
 /* ------------------------------------------------------------------ RET */
