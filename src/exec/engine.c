@@ -16,14 +16,25 @@
 #include "exec/wrong.h"
 
 /* Popek and Goldberg's theorem 3: supervisor code is interpreted, user code runs itself. */
-static void hybrid_execute(struct cpu *cpu, u64 limit)
+static void execute_hybrid(struct cpu *cpu, u64 limit, bool at_once)
 {
     interpret_return_at_mode_change(cpu, true);
     if (cpu->cpl == 3) {
-        direct_execute_user(cpu, limit);
+        direct_execute_user(cpu, limit, at_once);
     } else {
+        direct_leave_user(cpu);
         interpret_execute(cpu, limit);
     }
+}
+
+static void hybrid_execute(struct cpu *cpu, u64 limit)
+{
+    execute_hybrid(cpu, limit, false);
+}
+
+static void hybrid_at_once_execute(struct cpu *cpu, u64 limit)
+{
+    execute_hybrid(cpu, limit, true);
 }
 
 /* Theorem 1: all code runs itself, and what is privileged traps. */
@@ -64,6 +75,13 @@ const struct engine engines[] = {
         .summary = "interpret the guest's kernel, run its programs on the host's CPU",
         .execute = hybrid_execute,
         .is_direct = true,
+    },
+    {
+        .name = "hybrid-at-once",
+        .summary = "the same, and user code is never interpreted for being short: for tests",
+        .execute = hybrid_at_once_execute,
+        .is_direct = true,
+        .is_hidden = true,
     },
     {
         .name = "trap",
@@ -247,6 +265,7 @@ void exec_init(struct cpu *cpu, void *memory)
     cpu->exec = memory;
     cpu->direct = (struct direct *)((u8 *)memory + interpret_size());
     thunk_cache_init(&cpu->exec->thunks);
+    patience_init(&cpu->direct->patience);
 }
 
 void exec_flush(struct cpu *cpu)

@@ -2,6 +2,7 @@
 #include "exec/direct/direct.h"
 
 #include "base/string.h"
+#include "cpu/clock.h"
 #include "exec/interpret/access.h"
 #include "exec/interpret/code.h"
 #include "exec/interpret/interpret.h"
@@ -81,16 +82,31 @@ static void interpret_one(struct cpu *cpu)
     interpret_execute(cpu, cpu->icount + 1);
 }
 
+/* Instructions are counted, and have to end at the limit exactly? */
+static bool are_counted(u64 limit)
+{
+    return limit != UINT64_MAX;
+}
+
+static void interpret_chunk(struct cpu *cpu, u64 limit)
+{
+    u64 until = cpu->icount + CHUNK_INSTRUCTIONS;
+
+    if (are_counted(limit)) {
+        interpret_execute(cpu, until < limit ? until : limit);
+    } else {
+        interpret_some(cpu, CHUNK_INSTRUCTIONS);
+    }
+}
+
 /* In a page that may not run itself: until it is left, or something else has to be looked at. */
 static void interpret_page(struct cpu *cpu, u64 limit)
 {
     gva_t page = cpu->rip & PAGE_MASK;
-    u64 until = cpu->icount + CHUNK_INSTRUCTIONS;
 
     cpu->direct->stats.instructions++;
     do {
-        interpret_execute(cpu, until < limit ? until : limit);
-        until += CHUNK_INSTRUCTIONS;
+        interpret_chunk(cpu, limit);
     } while ((cpu->rip & PAGE_MASK) == page && cpu->direct->can_run(cpu) && cpu->icount < limit &&
              !interpret_must_return(cpu));
 }
@@ -122,6 +138,7 @@ static void page_fault(struct cpu *cpu, u64 limit)
                  : mirror_fill(&d->mirror, &cpu->mmu.paging, d->trap.address, access, &error);
     switch (result) {
     case MIRROR_FILLED:
+        d->filled = true;
         break;
     case MIRROR_FAULT:
         cpu->mmu.fault.gva = d->trap.address;
@@ -243,7 +260,8 @@ static bool can_step(struct cpu *cpu, struct insn *insn)
 static void run_once(struct cpu *cpu, u64 limit)
 {
     struct direct *d = cpu->direct;
-    bool step = limit != UINT64_MAX; /* instructions are counted */
+    bool step = are_counted(limit);
+    u64 start_ns;
     struct insn insn;
 
     if (d->pure) {
@@ -258,7 +276,9 @@ static void run_once(struct cpu *cpu, u64 limit)
         return;
     }
     d->stats.entries++;
+    start_ns = clock_host_ns(cpu->clock);
     d->host.enter(d->host.context, cpu, step);
+    d->run_ns = clock_host_ns(cpu->clock) - start_ns;
     end_running(cpu);
     if (step && d->trap.kind == DIRECT_STEPPED && insn.id == INSN_PUSHF) {
         clear_pushed_tf(cpu);
@@ -266,37 +286,72 @@ static void run_once(struct cpu *cpu, u64 limit)
     handle(cpu, limit);
 }
 
-/* What may not run now: the one instruction after STI, say, or all in a mode that the host's CPU
- * cannot be in. */
-static void interpret_some(struct cpu *cpu, u64 limit)
+/* User code is interpreted for as long as patience lasts, and then run. */
+static void run_patiently(struct cpu *cpu)
 {
-    u64 until = cpu->icount + (cpu->interrupt_shadow || cpu->direct->pure ? 1 : CHUNK_INSTRUCTIONS);
+    struct direct *d = cpu->direct;
+    u64 before = cpu->icount, wanted;
 
-    interpret_execute(cpu, until < limit ? until : limit);
+    patience_enter(&d->patience, cpu->mmu.paging.cr3 & PAGE_MASK);
+    wanted = patience_left(&d->patience);
+    if (wanted) {
+        interpret_some(cpu, wanted);
+        patience_interpreted(&d->patience, cpu->icount - before);
+        return;
+    }
+    mirror_enter(&d->mirror, &cpu->mmu.paging);
+    patience_take(&d->patience, d->mirror.stats.drops);
+    d->run_ns = 0;
+    d->filled = false;
+    run_once(cpu, UINT64_MAX);
+    patience_ran(&d->patience, d->run_ns, d->filled, d->mirror.stats.drops);
 }
 
-static void execute(struct cpu *cpu, u64 limit, bool user_only)
+/* What may not run now: the one instruction after STI, say, or all in a mode that the host's CPU
+ * cannot be in. */
+static void interpret_meanwhile(struct cpu *cpu, u64 limit)
 {
+    if (cpu->interrupt_shadow || cpu->direct->pure) {
+        interpret_execute(cpu, cpu->icount + 1);
+    } else {
+        interpret_chunk(cpu, limit);
+    }
+}
+
+/* Patience is no matter where instructions are counted, nor in virtual time: what runs where should
+ * not depend on how quick the host is. */
+void direct_execute_user(struct cpu *cpu, u64 limit, bool at_once)
+{
+    bool patiently = !at_once && !are_counted(limit) && !cpu->clock->icount;
+
+    cpu->direct->can_run = runnable_as_is;
     do {
-        if (cpu->direct->can_run(cpu)) {
-            run_once(cpu, limit);
+        if (!cpu->direct->can_run(cpu)) {
+            interpret_meanwhile(cpu, limit);
+        } else if (patiently) {
+            run_patiently(cpu);
         } else {
-            interpret_some(cpu, limit);
+            run_once(cpu, limit);
         }
-    } while (!interpret_must_return(cpu) && cpu->icount < limit &&
-             (user_only ? cpu->cpl == 3 : !(cpu->rip >> 63)));
+    } while (!interpret_must_return(cpu) && cpu->icount < limit && cpu->cpl == 3);
     cpu->stats.instructions = cpu->icount;
 }
 
-void direct_execute_user(struct cpu *cpu, u64 limit)
+void direct_leave_user(struct cpu *cpu)
 {
-    cpu->direct->can_run = runnable_as_is;
-    execute(cpu, limit, true);
+    patience_leave(&cpu->direct->patience);
 }
 
 void direct_execute_all(struct cpu *cpu, u64 limit)
 {
     cpu->direct->can_run = runnable_if_mapped;
     cpu->direct->pure = true;
-    execute(cpu, limit, false);
+    do {
+        if (cpu->direct->can_run(cpu)) {
+            run_once(cpu, limit);
+        } else {
+            interpret_meanwhile(cpu, limit);
+        }
+    } while (!interpret_must_return(cpu) && cpu->icount < limit && !(cpu->rip >> 63));
+    cpu->stats.instructions = cpu->icount;
 }

@@ -25,6 +25,7 @@
 
 #include "cpu/cpu.h"
 #include "exec/interpret/code.h"
+#include "exec/direct/patience.h"
 #include "mmu/mirror.h"
 
 /* The selectors with which Linux runs programs, hosts and guests alike. */
@@ -66,6 +67,9 @@ struct direct {
      * own. */
     u64 last_rip, last_address;
     unsigned repeats;
+    bool filled; /* the last trap was a miss, and the mirror has got the piece */
+    u64 run_ns;  /* how long the last run took, the signal that ended it included */
+    struct patience patience;
     struct {
         u64 entries, page_faults, syscalls, instructions;
     } stats;
@@ -76,8 +80,11 @@ struct direct {
 };
 
 /* Run user code until something has to be looked at, or it is left: as struct engine's execute().
- */
-void direct_execute_user(struct cpu *cpu, u64 limit);
+ * What is hardly worth it is interpreted instead (patience.h), unless `at_once`. */
+void direct_execute_user(struct cpu *cpu, u64 limit, bool at_once);
+
+/* Code of another mode is about to be executed, by somebody else. */
+void direct_leave_user(struct cpu *cpu);
 
 /* Run all code that can be mapped, as in theorem 1; the rest is interpreted. */
 void direct_execute_all(struct cpu *cpu, u64 limit);

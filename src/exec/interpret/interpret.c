@@ -115,7 +115,8 @@ static bool is_other_mode(const struct cpu *cpu, bool user)
     return cpu->exec->mode_change && (cpu->cpl == 3) != user;
 }
 
-void interpret_execute(struct cpu *cpu, u64 limit)
+/* Until `enough` instructions or fewer are left to the limit. */
+static void execute(struct cpu *cpu, u64 limit, s64 enough)
 {
     struct exec *x = cpu->exec;
     bool user = cpu->cpl == 3;
@@ -147,7 +148,17 @@ void interpret_execute(struct cpu *cpu, u64 limit)
             cpu->icount = x->limit - (u64)left;
             left -= execute_alone(cpu);
         }
-    } while (left > 0 && !interpret_must_return(cpu) && !is_other_mode(cpu, user));
+    } while (left > enough && !interpret_must_return(cpu) && !is_other_mode(cpu, user));
     cpu->icount = x->limit - (u64)left;
     cpu->stats.instructions = cpu->icount;
+}
+
+void interpret_execute(struct cpu *cpu, u64 limit)
+{
+    execute(cpu, limit, 0);
+}
+
+void interpret_some(struct cpu *cpu, u64 instructions)
+{
+    execute(cpu, cpu->icount + instructions + LINE_OPS, LINE_OPS);
 }

@@ -7,6 +7,10 @@
 /* struct engine's execute(). */
 void interpret_execute(struct cpu *cpu, u64 limit);
 
+/* The same for about so many instructions, or some more.  It is quicker: to stop at just one, those
+ * before it are executed each by itself. */
+void interpret_some(struct cpu *cpu, u64 instructions);
+
 /* Is there something between two instructions that cpu_run() has to look at? */
 bool interpret_must_return(const struct cpu *cpu);
 
