@@ -35,7 +35,7 @@ def rows(where):
 def run_here(where):
     import guest
     failed = 0
-    engine = ["-e", "interp"] if where == "interp" else ["-e", "hybrid", "--unprotected"]
+    engine = ["-e", "interp"] if where == "interp" else ["-e", "hybrid-at-once", "--unprotected"]
     for name, options in rows(where):
         if where == "trusted":
             options += " trusted"
@@ -89,7 +89,7 @@ def kernel_version(path):
 SHELL = """
 cd %(folder)s
 attack() {
-    %(ringer)s run -e hybrid --debug-exit -m 64M -k %(guest)s -a "$1" >/tmp/out 2>&1
+    %(ringer)s run -e hybrid-at-once --debug-exit -m 64M -k %(guest)s -a "$1" >/tmp/out 2>&1
 }
 report() {
     status=$?
