@@ -1,7 +1,7 @@
 /*
  * virtio_fixture.h - one virtio device on a PCI bus, and a driver for it that a test drives.
  *
- * The RAM, and the driver's side of queue 0, are virtq_driver.h's; its struct virtq is not used,
+ * The RAM, and the driver's side of one queue, are virtq_driver.h's; its struct virtq is not used,
  * since the device has its own.
  */
 #ifndef VIRTIO_FIXTURE_H
@@ -81,8 +81,8 @@ static inline void find_registers(struct fixture *w, struct pci_function *functi
     set(w, config_at(w, 4), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
-/* Reset, negotiate what we want, set queue 0 up. */
-static inline void start_driver(struct fixture *w, u64 features)
+/* Reset, negotiate what we want, set one queue up. */
+static inline void start_driver_on(struct fixture *w, u64 features, unsigned queue)
 {
     features |= 1ull << VIRTIO_F_VERSION_1;
     if (w->d.packed) {
@@ -97,7 +97,7 @@ static inline void start_driver(struct fixture *w, u64 features)
     }
     set(w, w->common + STATUS, 1, 11);
     assert_int_equal(get(w, w->common + STATUS, 1), 11);
-    set(w, w->common + 22, 2, 0);
+    set(w, w->common + 22, 2, queue);
     set(w, w->common + 24, 2, SIZE);
     set(w, w->common + 32, 8, DRIVER_RING);
     set(w, w->common + 40, 8, DRIVER_AVAIL);
@@ -105,6 +105,11 @@ static inline void start_driver(struct fixture *w, u64 features)
     set(w, w->common + QUEUE_ENABLE, 2, 1);
     set(w, w->common + STATUS, 1, 15);
     assert_int_equal(get(w, w->common + STATUS, 1), 15);
+}
+
+static inline void start_driver(struct fixture *w, u64 features)
+{
+    start_driver_on(w, features, 0);
 }
 
 /* A host bridge; the test puts its device on pci_host_bus(fixture->host), then calls

@@ -148,21 +148,37 @@ void virtq_packed_untake(struct virtq *q, const struct virtq_chain *chain)
     q->next_avail = (u16)(q->next_avail - chain->slots);
 }
 
-void virtq_packed_give(struct virtq *q, const struct virtq_chain *chain, u32 written)
+/* Write one used descriptor, all but its address and its flags: these make it used, and are given
+ * back. */
+static u16 put_used(struct virtq *q, const struct virtq_chain *chain, u32 written)
 {
     u16 before = q->next_used;
     u8 *at = slot(q, before);
     u16 flags = q->used_wrap ? VIRTQ_AVAIL | VIRTQ_USED : 0;
     struct virtq_descriptor d = {.length = written, .packed.id = chain->id};
 
-    /* All but the address and the flags; those last, since they make it used. */
     memcpy(at + 8, &d.length, 6);
     mem_changed(q->mem, mem_gpa(q->mem, at), sizeof(d));
-    virtq_store16(at + DESCRIPTOR_FLAGS, flags | (chain->in_count ? VIRTQ_WRITE : 0));
     advance(&q->next_used, &q->used_wrap, chain->slots, q->size);
     if (q->next_used <= before) {
         q->signalled = (u16)(q->signalled - q->size); /* indices count from the ring's new lap */
     }
+    return flags | (chain->in_count ? VIRTQ_WRITE : 0);
+}
+
+/* A driver looks at the first one that it waits for, and then at those behind it. */
+void virtq_packed_give(struct virtq *q, struct virtq_chain *const *chains, const u32 *written,
+                       unsigned count)
+{
+    u8 *first = slot(q, q->next_used);
+    u16 first_flags = put_used(q, chains[0], written[0]);
+
+    for (unsigned i = 1; i < count; i++) {
+        u8 *at = slot(q, q->next_used);
+        u16 flags = put_used(q, chains[i], written[i]);
+        virtq_store16(at + DESCRIPTOR_FLAGS, flags);
+    }
+    virtq_store16(first + DESCRIPTOR_FLAGS, first_flags);
 }
 
 bool virtq_packed_wants_interrupt(struct virtq *q)

@@ -14,6 +14,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -166,7 +167,7 @@ struct virtq_chain *virtio_take(struct virtio_device *v, unsigned queue)
     return chain;
 }
 
-/* What is taken outside of a notification, for something that came in, counts for itself. */
+/* What is taken outside of a notification, for something that came in, is bounded by that. */
 static void notify(struct virtio_device *v, unsigned queue)
 {
     if (queue >= v->queues || !v->queue[queue].enabled || !virtio_is_ready(v)) {
@@ -174,7 +175,7 @@ static void notify(struct virtio_device *v, unsigned queue)
     }
     v->budget = VIRTQ_SIZE_MAX;
     v->type->ops->notify(v, queue);
-    v->budget = VIRTQ_SIZE_MAX;
+    v->budget = UINT_MAX;
 }
 
 static void on_timer(void *arg)
@@ -220,7 +221,7 @@ static void finish_reset(struct virtio_device *v)
     v->queue_select = 0;
     v->feature_select = v->driver_feature_select = 0;
     v->driver_features = 0;
-    v->budget = VIRTQ_SIZE_MAX;
+    v->budget = UINT_MAX;
     v->again = 0;
     timer_cancel(&v->timer);
 }
@@ -243,11 +244,12 @@ static void start_reset(struct virtio_device *v)
     }
 }
 
-void virtio_give(struct virtio_device *v, struct virtq_chain *chain, u64 written)
+void virtio_give_all(struct virtio_device *v, struct virtq_chain *const *chains, const u32 *written,
+                     unsigned count)
 {
-    struct virtq *q = chain->queue;
+    struct virtq *q = chains[0]->queue;
 
-    virtq_give(chain, written < UINT32_MAX ? (u32)written : UINT32_MAX);
+    virtq_give_all(chains, written, count);
     if (v->resetting) {
         if (is_idle(v)) {
             finish_reset(v);
@@ -255,6 +257,13 @@ void virtio_give(struct virtio_device *v, struct virtq_chain *chain, u64 written
     } else if (q->resetting && q->in_flight == 0) {
         reset_queue(v, (unsigned)(q - v->queue));
     }
+}
+
+void virtio_give(struct virtio_device *v, struct virtq_chain *chain, u64 written)
+{
+    u32 bytes = written < UINT32_MAX ? (u32)written : UINT32_MAX;
+
+    virtio_give_all(v, &chain, &bytes, 1);
 }
 
 /* ------------------------------------------------------------------ common configuration */

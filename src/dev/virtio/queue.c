@@ -134,20 +134,29 @@ static void retire(struct virtq_chain *chain)
     free(chain);
 }
 
-void virtq_give(struct virtq_chain *chain, u32 written)
+void virtq_give_all(struct virtq_chain *const *chains, const u32 *written, unsigned count)
 {
-    struct virtq *q = chain->queue;
+    struct virtq *q = chains[0]->queue;
 
-    tell_written(chain, written);
-    if (chain->generation == q->generation && q->enabled && !q->fault && !q->resetting) {
+    for (unsigned i = 0; i < count; i++) {
+        tell_written(chains[i], written[i]);
+    }
+    if (chains[0]->generation == q->generation && q->enabled && !q->fault && !q->resetting) {
         q->given = true;
         if (q->packed) {
-            virtq_packed_give(q, chain, written);
+            virtq_packed_give(q, chains, written, count);
         } else {
-            virtq_split_give(q, chain, written);
+            virtq_split_give(q, chains, written, count);
         }
     }
-    retire(chain);
+    for (unsigned i = 0; i < count; i++) {
+        retire(chains[i]);
+    }
+}
+
+void virtq_give(struct virtq_chain *chain, u32 written)
+{
+    virtq_give_all(&chain, &written, 1);
 }
 
 void virtq_untake(struct virtq_chain *chain)

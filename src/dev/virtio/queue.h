@@ -75,6 +75,10 @@ struct virtq_chain *virtq_take(struct virtq *queue);
 /* The device is done with it and has written so many bytes, from the first "in" buffer on. */
 void virtq_give(struct virtq_chain *chain, u32 written);
 
+/* The same for several chains of one queue, each with its own count: the driver sees all of them at
+ * once. */
+void virtq_give_all(struct virtq_chain *const *chains, const u32 *written, unsigned count);
+
 /* Put back the chain that virtq_take() gave last, as if it had not been taken.  Nothing may have
  * been written to it. */
 void virtq_untake(struct virtq_chain *chain);

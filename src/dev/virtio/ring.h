@@ -56,15 +56,18 @@ bool virtq_add_part(struct virtq *queue, struct virtq_builder *builder, gpa_t gp
 bool virtq_copy_table(struct virtq *queue, gpa_t gpa, u32 length, struct virtq_descriptor *table,
                       unsigned *count);
 
-/* The two formats.  take: false where there is no chain, or a fault. */
+/* The two formats.  take: false where there is no chain, or a fault.  give: the driver sees all
+ * chains at once. */
 struct virtq_areas virtq_split_areas(const struct virtq *queue);
 bool virtq_split_take(struct virtq *queue, struct virtq_builder *builder);
-void virtq_split_give(struct virtq *queue, const struct virtq_chain *chain, u32 written);
+void virtq_split_give(struct virtq *queue, struct virtq_chain *const *chains, const u32 *written,
+                      unsigned count);
 bool virtq_split_wants_interrupt(struct virtq *queue);
 
 struct virtq_areas virtq_packed_areas(const struct virtq *queue);
 bool virtq_packed_take(struct virtq *queue, struct virtq_builder *builder);
-void virtq_packed_give(struct virtq *queue, const struct virtq_chain *chain, u32 written);
+void virtq_packed_give(struct virtq *queue, struct virtq_chain *const *chains, const u32 *written,
+                       unsigned count);
 void virtq_packed_untake(struct virtq *queue, const struct virtq_chain *chain);
 bool virtq_packed_wants_interrupt(struct virtq *queue);
 

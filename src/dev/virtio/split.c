@@ -126,14 +126,18 @@ bool virtq_split_take(struct virtq *q, struct virtq_builder *b)
                 false);
 }
 
-void virtq_split_give(struct virtq *q, const struct virtq_chain *chain, u32 written)
+void virtq_split_give(struct virtq *q, struct virtq_chain *const *chains, const u32 *written,
+                      unsigned count)
 {
-    u8 *entry = q->device_area + RING_ENTRIES + USED_ENTRY * (q->next_used & (q->size - 1));
-    const u32 value[2] = {chain->id, written};
+    for (unsigned i = 0; i < count; i++) {
+        u8 *entry = q->device_area + RING_ENTRIES + USED_ENTRY * (q->next_used & (q->size - 1));
+        const u32 value[2] = {chains[i]->id, written[i]};
 
-    memcpy(entry, value, sizeof(value));
-    mem_changed(q->mem, mem_gpa(q->mem, entry), sizeof(value));
-    store16(q, q->device_area + RING_INDEX, ++q->next_used);
+        memcpy(entry, value, sizeof(value));
+        mem_changed(q->mem, mem_gpa(q->mem, entry), sizeof(value));
+        q->next_used++;
+    }
+    store16(q, q->device_area + RING_INDEX, q->next_used);
 }
 
 bool virtq_split_wants_interrupt(struct virtq *q)

@@ -92,6 +92,10 @@ struct virtq_chain *virtio_take(struct virtio_device *device, unsigned queue);
 /* See virtq_give(). */
 void virtio_give(struct virtio_device *device, struct virtq_chain *chain, u64 written);
 
+/* See virtq_give_all(). */
+void virtio_give_all(struct virtio_device *device, struct virtq_chain *const *chains,
+                     const u32 *written, unsigned count);
+
 /* Interrupt the driver, if it wants that, for what has been given back. */
 void virtio_signal(struct virtio_device *device, unsigned queue);
 
