@@ -8,7 +8,7 @@ set -eu
 packages_of() {
     case $1 in
     build)
-        echo gcc libc6-dev meson ninja-build python3 pkg-config libnbd-dev libuv1-dev zlib1g-dev liblzma-dev \
+        echo gcc libc6-dev meson ninja-build python3 pkg-config libnbd-dev libslirp-dev libuv1-dev zlib1g-dev liblzma-dev \
             libzstd-dev liblz4-dev libjson-c-dev
         ;;
     check) echo gdb libcmocka-dev libzydis-dev ;;

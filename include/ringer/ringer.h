@@ -44,7 +44,15 @@ typedef void ringer_output_fn(void *context, const void *bytes, size_t size);
 
 enum ringer_device_kind {
     RINGER_DEVICE_DISK, /* virtio-blk */
+    RINGER_DEVICE_NET,  /* virtio-net */
     RINGER_DEVICE_RNG,  /* virtio-rng: randomness of the host; with icount, always the same */
+};
+
+/* What stands behind a network card. */
+enum ringer_net_backend {
+    RINGER_NET_USER,  /* a network of the process's own: 10.0.2.2 is the host, DHCP gives 10.0.2.15
+                       */
+    RINGER_NET_PASST, /* a passt, through its socket */
 };
 
 /* A device on the PCI bus. */
@@ -58,6 +66,20 @@ struct ringer_device {
             bool read_only;
             unsigned queues; /* 0: one for each CPU */
         } disk;
+        struct {
+            enum ringer_net_backend backend;
+            uint8_t address[6]; /* all 0: 52:54:00:12:34:56, for the next card ...:57, and so on */
+            unsigned mtu;       /* the longest IP packet: 1280 to 65520; 0: 65520 */
+            const char *socket; /* passt: where it listens; NULL: one is started */
+            /* user: ports of the host that lead to the guest: "tcp:127.0.0.1:2222-:22" */
+            const char *const *forwards;
+            unsigned forward_count;
+            const char *network; /* user: "10.0.2.0/24"; NULL in these: the usual one */
+            const char *host, *dns, *dhcp_start;
+            const char *hostname; /* user: that DHCP gives; NULL: none */
+            bool restricted;      /* user: the guest reaches nothing but what it is forwarded to */
+            bool no_ipv6;         /* user */
+        } net;
     };
 };
 

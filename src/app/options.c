@@ -11,12 +11,14 @@
 #include <string.h>
 
 #include "app/disk_option.h"
+#include "app/net_option.h"
 #include "base/types.h"
 
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
-static parse_fn parse_memory, parse_cpus, parse_disk, parse_protocol, parse_console, parse_serial2,
-    parse_display, parse_debug_console, parse_gdb, parse_record, parse_replay, parse_stats;
+static parse_fn parse_memory, parse_cpus, parse_disk, parse_net, parse_protocol, parse_console,
+    parse_serial2, parse_display, parse_debug_console, parse_gdb, parse_record, parse_replay,
+    parse_stats;
 
 struct row {
     char letter;          /* 0: none */
@@ -44,6 +46,8 @@ static const struct row rows[] = {
     {0, "unprotected", NULL, NULL, "", NULL, MEMBER(unprotected)},
     {'d', "disk", "FILE[,ro]", "disk: raw, device, nbd://...; ,format=qcow2", "file", parse_disk,
      0},
+    {'n', "net", "WHAT", "network: user[,hostfwd=tcp::2222-:22] or passt", "user passt", parse_net,
+     0},
     {0, "protocol", "NAME", "auto, linux, vmlinux (quick), pvh, multiboot, elf",
      "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
     {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
@@ -62,12 +66,12 @@ static const struct row rows[] = {
      "exits exceptions interrupts io", NULL, MEMBER(trace)},
     {0, "stats", "[=FILE]", "figures at the end, as JSON", "file", parse_stats, 0},
     {0, "icount", NULL, "time from the instruction count: repeatable", "", NULL, MEMBER(icount)},
-    {0, "record", "FILE", "keep the run's inputs; --replay FILE repeats it", "file",
-     parse_record, 0},
+    {0, "record", "FILE", "keep the run's inputs; --replay FILE repeats it", "file", parse_record,
+     0},
     {0, "replay", "FILE", NULL, "file", parse_replay, 0},
     {0, "no-reboot", NULL, "a guest's reset ends the machine, status 0", "", NULL,
      MEMBER(no_reboot)},
-    {0, "version", NULL, "print the version", "", NULL, MEMBER(version)},
+    {0, "version", NULL, NULL, "", NULL, MEMBER(version)},
     {'h', "help", NULL, "print this", "", NULL, MEMBER(help)},
 };
 
@@ -131,6 +135,12 @@ static bool parse_disk(struct options *options, const char *value, char *error, 
 {
     struct ringer_device *device = add_device(options, error, error_size);
     return device && disk_option_parse(device, value, error, error_size);
+}
+
+static bool parse_net(struct options *options, const char *value, char *error, size_t error_size)
+{
+    struct ringer_device *device = add_device(options, error, error_size);
+    return device && net_option_parse(device, value, error, error_size);
 }
 
 static bool parse_protocol(struct options *options, const char *value, char *error,

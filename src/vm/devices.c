@@ -8,9 +8,11 @@
 
 #include "dev/pci/host.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/net.h"
 #include "dev/virtio/rng.h"
 #include "vm/disk.h"
 #include "vm/machine.h"
+#include "vm/nic.h"
 
 /* ------------------------------------------------------------------ virtio-blk */
 
@@ -46,6 +48,30 @@ static int make_disk(struct ringer *m, const struct ringer_device *config, struc
     blk.block = disk->block;
     blk.serial = config->disk.serial ? config->disk.serial : default_serial(config->disk.source);
     return virtio_blk_create(bus, &blk, device);
+}
+
+/* ------------------------------------------------------------------ virtio-net */
+
+static int make_net(struct ringer *m, const struct ringer_device *config, struct pci_bus *bus,
+                    struct device **device)
+{
+    static const u8 usual[NET_ADDRESS_BYTES] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56}, none[6];
+    struct virtio_net_config net = {.keeps_state = m->config.replay_path};
+    struct nic *nic;
+    int error = nic_open(m, config, &nic);
+
+    if (error < 0) {
+        return error;
+    }
+    net.net = nic->net;
+    memcpy(net.address, config->net.address, sizeof(net.address));
+    if (!memcmp(net.address, none, sizeof(none))) {
+        memcpy(net.address, usual, sizeof(usual));
+        net.address[NET_ADDRESS_BYTES - 1] += (u8)nic->number;
+    }
+    error = virtio_net_create(bus, &net, device);
+    nic->card = *device;
+    return error;
 }
 
 /* ------------------------------------------------------------------ virtio-rng */
@@ -100,6 +126,7 @@ static int make_rng(struct ringer *m, const struct ringer_device *config, struct
 static int (*const makers[])(struct ringer *, const struct ringer_device *, struct pci_bus *,
                              struct device **) = {
     [RINGER_DEVICE_DISK] = make_disk,
+    [RINGER_DEVICE_NET] = make_net,
     [RINGER_DEVICE_RNG] = make_rng,
 };
 
@@ -138,4 +165,5 @@ void devices_destroy(struct ringer *m)
     free(m->pc.cards);
     m->pc.cards = NULL;
     disk_close_all(m);
+    nic_close_all(m);
 }

@@ -40,15 +40,28 @@ static void ask_keyboard(struct ringer *m, unsigned unit)
     keyboard_ask(m->keyboard);
 }
 
+#define NET_SOURCE(n) [INPUT_NET1 + (n)] = {nic_offer, nic_ask, n, true}
+
 static const struct {
     size_t (*offer)(struct ringer *m, unsigned unit, const u8 *bytes, size_t size);
     void (*ask)(struct ringer *m, unsigned unit); /* have the back end offer what it has */
     unsigned unit;
+    bool whole; /* its bytes are taken all or not at all, and how many they are decides */
 } sources[INPUT_SOURCES] = {
-    [INPUT_COM1] = {offer_serial, ask_serial, 0},
-    [INPUT_COM2] = {offer_serial, ask_serial, 1},
-    [INPUT_KEYBOARD] = {offer_keyboard, ask_keyboard, 0},
+    [INPUT_COM1] = {offer_serial, ask_serial, 0, false},
+    [INPUT_COM2] = {offer_serial, ask_serial, 1, false},
+    [INPUT_KEYBOARD] = {offer_keyboard, ask_keyboard, 0, false},
+    NET_SOURCE(0),
+    NET_SOURCE(1),
+    NET_SOURCE(2),
+    NET_SOURCE(3),
+    NET_SOURCE(4),
+    NET_SOURCE(5),
+    NET_SOURCE(6),
+    NET_SOURCE(7),
 };
+
+_Static_assert(NICS_MAX == 8 && INPUT_SOURCES <= 32, "a row, and a bit in `wanted`, for each");
 
 static size_t offer(struct ringer *m, enum input_source source, const void *bytes, size_t size)
 {
@@ -163,10 +176,21 @@ static void diverge(struct ringer *m, const char *what)
     m->exit = (struct ringer_exit){.reason = RINGER_EXIT_DIVERGED};
 }
 
-/* One byte more than was taken is as good as all that was offered: the device asks for more. */
+/* How many bytes to offer.  One more than was taken is as good as all that was offered then: the
+ * device asks for more. */
+static u32 replay_size(const struct record *r)
+{
+    u32 size = r->head.size, offered = r->head.offered;
+
+    if (r->head.source < INPUT_SOURCES && sources[r->head.source].whole) {
+        return offered < RECORDING_PAYLOAD_MAX ? offered : RECORDING_PAYLOAD_MAX;
+    }
+    return offered > size ? size + 1 : size;
+}
+
 static void replay_input(struct ringer *m, const struct record *r)
 {
-    u32 size = r->head.size, offered = r->head.offered > size ? size + 1 : size;
+    u32 size = r->head.size, offered = replay_size(r);
     u8 *bytes = calloc(1, (size_t)offered + 1);
 
     if (!bytes || r->head.source >= INPUT_SOURCES) {
@@ -369,6 +393,12 @@ static u64 devices_digest(const struct ringer *m)
 
     for (unsigned i = 0; i < c->device_count; i++) {
         digest = digest_word(digest, c->devices[i].kind);
+        if (c->devices[i].kind == RINGER_DEVICE_NET) {
+            digest =
+                digest_bytes(digest, c->devices[i].net.address, sizeof(c->devices[i].net.address));
+            digest = digest_word(digest, c->devices[i].net.mtu);
+            digest = digest_word(digest, c->devices[i].net.backend);
+        }
     }
     return digest;
 }

@@ -19,6 +19,7 @@
 #ifndef VM_INPUT_H
 #define VM_INPUT_H
 
+#include "vm/nic.h"
 #include "vm/recording.h"
 
 struct ringer;
@@ -27,6 +28,8 @@ enum input_source {
     INPUT_COM1,
     INPUT_COM2,
     INPUT_KEYBOARD,
+    INPUT_NET1, /* one for each network card */
+    INPUT_NET8 = INPUT_NET1 + NICS_MAX - 1,
     INPUT_SOURCES
 }; /* numbers are in files: append */
 

@@ -18,6 +18,7 @@
 #include "vm/arena.h"
 #include "vm/input.h"
 #include "vm/keyboard.h"
+#include "vm/nic.h"
 #include "vm/pc.h"
 #include "vm/serial.h"
 #include "vm/watch.h"
@@ -77,6 +78,8 @@ struct ringer {
     struct pc pc;
     struct keyboard *keyboard;
     struct disk *disks;
+    struct nic *nics[NICS_MAX];
+    unsigned nic_count;
     u64 random_state; /* --icount: what virtio-rng gives comes from it */
     struct serial *serials[RINGER_SERIAL_PORTS], *debug_console;
     void (*serial_ready[RINGER_SERIAL_PORTS])(void *context);

@@ -62,6 +62,55 @@ static void test_display(void **state)
     assert_non_null(strstr(error, "text and none"));
 }
 
+static void test_net(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *words;
+    } wrong[] = {
+        {"tap", "there are user and passt"},
+        {"user,", "'' is not known"},
+        {"user,hostfwd", "'hostfwd' is not known"},
+        {"user,hostfwd=", "something must stand there"},
+        {"user,socket=/s", "'socket' is not known"},
+        {"passt,restrict=on", "'restrict' is not known"},
+        {"user,restrict=maybe", "write on or off"},
+        {"user,mtu=1279", "from 1280 to 65520"},
+        {"user,mtu=1500x", "from 1280 to 65520"},
+        {"user,mac=52:54:00:12:34", "write six bytes"},
+        {"user,mac=52:54:00:12:34:567", "write six bytes"},
+        {"user,mac=52:54:00:12:34:-6", "write six bytes"},
+        {"user,mac=53:54:00:12:34:56", "address of a group"},
+    };
+    struct options o;
+    char error[256] = "";
+    assert_true(parse(&o, error, sizeof(error),
+                      "-n user,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp::53-:53,mtu=1500,"
+                      "hostname=guest,restrict=on,ipv6=off,dns=10.0.2.9 "
+                      "--net passt,socket=/s,mac=02:00:fe:01:0a:Ff -n user"));
+    assert_int_equal(o.device_count, 3);
+    const struct ringer_device *d = o.devices;
+    assert_int_equal(d[0].kind, RINGER_DEVICE_NET);
+    assert_int_equal(d[0].net.backend, RINGER_NET_USER);
+    assert_int_equal(d[0].net.forward_count, 2);
+    assert_string_equal(d[0].net.forwards[1], "udp::53-:53");
+    assert_int_equal(d[0].net.mtu, 1500);
+    assert_string_equal(d[0].net.hostname, "guest");
+    assert_string_equal(d[0].net.dns, "10.0.2.9");
+    assert_true(d[0].net.restricted && d[0].net.no_ipv6);
+    assert_int_equal(d[1].net.backend, RINGER_NET_PASST);
+    assert_string_equal(d[1].net.socket, "/s");
+    assert_memory_equal(d[1].net.address, "\x02\0\xfe\x01\x0a\xff", 6);
+    assert_null(d[2].net.socket);
+    assert_false(d[2].net.restricted || d[2].net.no_ipv6);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        char text[80];
+        snprintf(text, sizeof(text), "-n %s", wrong[i].text);
+        assert_false(parse(&o, error, sizeof(error), text));
+        assert_non_null(strstr(error, wrong[i].words));
+    }
+}
+
 static void test_all(void **state)
 {
     (void)state;
@@ -153,8 +202,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_display),
-        cmocka_unit_test(test_all),      cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_all),      cmocka_unit_test(test_net),
+        cmocka_unit_test(test_memory),   cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
