@@ -143,7 +143,7 @@ static void enter(void *context, struct cpu *cpu, bool step)
     struct gate *gate = p->gate;
     u32 flags = cpu_arithmetic_flags(cpu) | (cpu->rflags & (RFLAGS_DF | RFLAGS_AC | RFLAGS_ID)) |
                 RFLAGS_IF | RFLAGS_FIXED | (step ? RFLAGS_TF : 0);
-    bool time_traps = p->vm->clock.icount;
+    bool time_traps = p->vm->clock.icount && !step; /* direct.c does not step through RDTSC */
     sigset_t none = 0;
 
     p->stepping = step;
