@@ -197,9 +197,10 @@ static unsigned take_turns(struct world *w, unsigned turns, unsigned pieces, u64
         u64 owner = w->patience.owner;
         patience_enter(&w->patience, i % 2 ? A : B);
         if (interpret(w, ns * 4)) {
-            do {
-                run(w, PATIENCE_TRAP_NS + ns / pieces, w->pieces < pieces);
-            } while (w->pieces < pieces);
+            while (w->pieces < pieces || w->patience.owner != w->patience.root) {
+                run(w, PATIENCE_TRAP_NS, true);
+            }
+            run(w, PATIENCE_TRAP_NS + ns, false);
         }
         patience_leave(&w->patience);
         changes += w->patience.owner != owner;

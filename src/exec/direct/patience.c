@@ -123,7 +123,7 @@ void patience_take(struct patience *p, u64 drops)
 /* What it has cost to fill a piece is lost only when it is dropped: until then it may pay yet. */
 void patience_ran(struct patience *p, u64 run_ns, bool filled, u64 drops)
 {
-    u64 useful_ns = run_ns > PATIENCE_TRAP_NS ? run_ns - PATIENCE_TRAP_NS : 0;
+    u64 useful_ns = run_ns > PATIENCE_RUN_NS ? run_ns - PATIENCE_RUN_NS : 0;
     s64 won_ns = (s64)(useful_ns * (PATIENCE_SPEED_UP - 1)) - (filled ? 0 : PATIENCE_TRAP_NS) -
                  (s64)(drops - p->drops) * PATIENCE_MISS_NS;
 

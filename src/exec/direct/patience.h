@@ -34,6 +34,7 @@
 
 /* What things cost, on hosts of today. */
 #define PATIENCE_TRAP_NS    2500 /* a signal, with what is around it */
+#define PATIENCE_RUN_NS     5000 /* a run that has done something; the trap varies too much to tell */
 #define PATIENCE_MISS_NS    6500 /* a piece of the mirror: trap, walk, mmap */
 #define PATIENCE_SPEED_UP   8    /* of user code, when the host's CPU runs it */
 #define PATIENCE_GIVE_UP_NS 40000
