@@ -5,6 +5,8 @@
 #   FUZZ=decode SECONDS=60  which fuzzer, how long, for `make fuzz`
 #   SECONDS=600 SEED=7      how long, and with which cases, for `make diff`
 #   LAB_ARGS='--seed 5'     options for `make lab`
+#   SSH_PORT=2223           the host's port for ssh to the guest of `make run-debian`
+#   DEBIAN=my.img           the disk of `make run-debian` and `make check-debian`
 #   CC=clang                another compiler, in a fresh build directory
 
 BUILD      = build
@@ -16,10 +18,12 @@ ENGINES    = interp,interp-nocache
 LOCKSTEP_ARGS =
 APPEND     = console=ttyS0
 LAB_ARGS   =
+SSH_PORT   = 2222
+DEBIAN     = $(BUILD)/debian/debian.img
 SEED       = $$(date +%s)
 
 .DEFAULT_GOAL := all
-.PHONY: all run check check-keys lockstep bench diff fuzz lab format clean guest install help \
+.PHONY: all run run-debian check check-debian check-keys lockstep bench diff fuzz lab format clean guest install help \
         configure
 
 all: configure
@@ -28,7 +32,9 @@ all: configure
 help:
 	@echo 'make           build build/ringer and libringer'
 	@echo 'make run       boot Debian Linux in Ringer (RUN_ARGS adds options)'
+	@echo 'make run-debian  make a disk with Debian 12 once, and boot it (RUN_ARGS)'
 	@echo 'make check     all tests'
+	@echo 'make check-debian  tests of the Debian disk, which take longer'
 	@echo 'make check-keys attack hybrid on a CPU with protection keys, in QEMU'
 	@echo 'make bench     speed and memory, as figures'
 	@echo 'make diff      the interpreter against the host CPU, at random (SECONDS=30 SEED=7)'
@@ -48,11 +54,29 @@ run: all guest
 	@$(BUILD)/ringer run --protocol vmlinux -k $(BUILD)/guest/vmlinuz \
 	    -i $(BUILD)/guest/initramfs.cpio -a '$(APPEND)' $(RUN_ARGS)
 
+# Has what the guest wrote: it is made only where there is none.
+$(DEBIAN):
+	@tools/setup.sh debian
+	@mkdir -p "$$(dirname "$(DEBIAN)")"
+	@tools/mkdebian "$(DEBIAN)"
+
+run-debian: all $(DEBIAN)
+	@echo 'On the console root has the password "ringer".  Ctrl-A x ends the machine at once.'
+	@echo 'From another terminal: ssh -i $(DEBIAN).key -p $(SSH_PORT) root@127.0.0.1'
+	@$(BUILD)/ringer run --protocol vmlinux -k "$(DEBIAN).vmlinuz" -i "$(DEBIAN).initrd" \
+	    -d "$(DEBIAN)" -a '$(APPEND) root=/dev/vda' \
+	    -n user,hostfwd=tcp:127.0.0.1:$(SSH_PORT)-:22 $(RUN_ARGS)
+
 guest:
 	@tools/guest.sh $(BUILD)/guest
 
 check: guest
 	@tools/check.sh $(BUILD) $(BUILD_FUZZ)
+
+check-debian: all $(DEBIAN)
+	@meson configure $(BUILD) -Dtests=true
+	@ninja -C $(BUILD)
+	@DEBIAN="$(abspath $(DEBIAN))" meson test -C $(BUILD) --suite debian --print-errorlogs --verbose
 
 check-keys: guest
 	@tools/check_keys.sh $(BUILD)

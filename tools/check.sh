@@ -27,7 +27,7 @@ ninja -C "$build_fuzz"
 failed=$build/meson-logs/failed
 rm -f "$failed"
 run_tests() {
-    { meson test -C "$1" --print-errorlogs --timeout-multiplier 4 || touch "$failed"; } |
+    { meson test -C "$1" --no-suite debian --print-errorlogs --timeout-multiplier 4 || touch "$failed"; } |
         sed -u 's/ OK       / OK/'
 }
 run_tests "$build"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh GROUP...: install the Debian packages of these groups that are missing.
 #
-# Groups: build, check, keys, fuzz, bench, format.  Says nothing and needs no rights where all are there.
+# Groups: build, check, keys, fuzz, bench, debian, format.  Says nothing and needs no rights where all are there.
 # On other systems than Debian it only says what is needed.
 set -eu
 
@@ -15,6 +15,7 @@ packages_of() {
     keys) echo qemu-system-x86 binutils ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     bench) ;;
+    debian) echo debian-archive-keyring e2fsprogs fakechroot fakeroot mmdebstrap openssh-client ;;
     format) echo clang-format-14 ;;
     *)
         echo "setup.sh: there is no group '$1'" >&2

@@ -91,9 +91,6 @@ static int check_config(struct ringer *m)
     if (c->lockstep_interval && (!c->icount || c->record_path || c->replay_path)) {
         return machine_fail(m, -EINVAL, "lockstep: it needs virtual time, and no recording");
     }
-    if (c->snapshot && (c->record_path || c->replay_path)) {
-        return machine_fail(m, -EINVAL, "record and replay: they begin at power-on");
-    }
     if (c->record_path && c->replay_path) {
         return machine_fail(m, -EINVAL, "record and replay: a run is either recorded or replayed");
     }
@@ -194,11 +191,7 @@ static int make(struct ringer *m)
                    ? error
                    : machine_fail(m, error, "cannot make the devices: %s", strerror(-error));
     }
-    error = vcpus_create(m);
-    if (error == 0 && made_keep_config(&m->made, &m->config) < 0) {
-        error = machine_fail(m, -ENOMEM, "out of memory");
-    }
-    return error == 0 && m->config.snapshot ? snapshot_restore(m, m->config.snapshot) : error;
+    return vcpus_create(m);
 }
 
 int ringer_create(const struct ringer_config *config, struct ringer **machine, char *error,
@@ -223,7 +216,6 @@ int ringer_create(const struct ringer_config *config, struct ringer **machine, c
         return result;
     }
     /* What was borrowed has been used; only the trace file and the callbacks stay. */
-    m->config.snapshot = NULL;
     m->config.engine = m->config.trace = m->config.record_path = m->config.replay_path = NULL;
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
         m->config.serial[i].backend = NULL;
@@ -237,7 +229,6 @@ void ringer_destroy(struct ringer *m)
     if (!m) {
         return;
     }
-    snapshot_cancel(m);
     input_destroy(m);
     vcpus_destroy(m);
     if (m->vm) {
@@ -249,7 +240,6 @@ void ringer_destroy(struct ringer *m)
     }
     serial_destroy(m->debug_console);
     board_destroy(m);
-    made_destroy(&m->made);
     free(m->vcpus);
     free(m->vm);
     arena_destroy(&m->arena);
@@ -258,7 +248,7 @@ void ringer_destroy(struct ringer *m)
 
 /* ------------------------------------------------------------------ running */
 
-int machine_hold(struct ringer *m)
+static int hold_all(struct ringer *m)
 {
     if (m->input.mode == INPUT_RECORDING) { /* only there a replay can do the same */
         board_reach_sync(m);
@@ -267,7 +257,7 @@ int machine_hold(struct ringer *m)
     return board_wait_held(m);
 }
 
-void machine_release(struct ringer *m)
+static void release_all(struct ringer *m)
 {
     m->held = false;
     vcpus_run(m);
@@ -318,10 +308,10 @@ static int run_until(struct ringer *m, u64 instructions, struct ringer_exit *end
     m->run_until = instructions;
     machine_set_stop(m);
     if (!m->paused) {
-        machine_release(m);
+        release_all(m);
     }
     board_run(m);
-    machine_hold(m);
+    hold_all(m);
     board_flush(m);
     m->running = false;
     input_end_run(m);
@@ -358,14 +348,14 @@ int ringer_pause(struct ringer *m)
         return machine_fail(m, -EBUSY, "a device is being served: pause from another callback");
     }
     m->paused = true;
-    return m->running && !m->held ? machine_hold(m) : 0;
+    return m->running && !m->held ? hold_all(m) : 0;
 }
 
 int ringer_resume(struct ringer *m)
 {
     m->paused = false;
-    if (m->running && !m->ended && !m->snapshot.taking && !debug_is_pending(m)) {
-        machine_release(m);
+    if (m->running && !m->ended && !debug_is_pending(m)) {
+        release_all(m);
     }
     return 0;
 }

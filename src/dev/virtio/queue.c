@@ -199,8 +199,7 @@ static bool check_areas(struct virtq *q, const struct virtq_areas *areas)
     return true;
 }
 
-/* Find the areas that the driver has set. */
-static bool find_areas(struct virtq *q)
+bool virtq_enable(struct virtq *q)
 {
     struct virtq_areas areas;
 
@@ -209,12 +208,7 @@ static bool find_areas(struct virtq *q)
         return virtq_fault(q, "a ring of a size that there is not");
     }
     areas = q->packed ? virtq_packed_areas(q) : virtq_split_areas(q);
-    return check_areas(q, &areas);
-}
-
-bool virtq_enable(struct virtq *q)
-{
-    if (!find_areas(q)) {
+    if (!check_areas(q, &areas)) {
         return false;
     }
     q->next_avail = q->next_used = q->signalled = 0;
@@ -222,13 +216,6 @@ bool virtq_enable(struct virtq *q)
     q->signalled_valid = false;
     q->enabled = true;
     return true;
-}
-
-bool virtq_loaded(struct virtq *q)
-{
-    bool inside = !q->packed || (q->next_avail < q->size && q->next_used < q->size);
-
-    return !q->enabled || (inside && find_areas(q));
 }
 
 void virtq_reset(struct virtq *q)
