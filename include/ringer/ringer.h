@@ -24,7 +24,8 @@ extern "C" {
 
 #define RINGER_API __attribute__((visibility("default")))
 
-struct ringer; /* a machine */
+struct ringer;          /* a machine */
+struct ringer_snapshot; /* one that was kept in files */
 
 /* ------------------------------------------------------------------ configuration */
 
@@ -114,6 +115,7 @@ struct ringer_config {
     void *message_context;
     ringer_output_fn *debug_output; /* NULL: standard error */
     void *debug_context;
+    struct ringer_snapshot *snapshot; /* ringer_snapshot_configure()'s; NULL: a new machine */
 };
 
 RINGER_API extern const struct ringer_config RINGER_CONFIG_DEFAULT;
@@ -388,6 +390,46 @@ RINGER_API uint64_t ringer_checkpoint_instructions(const struct ringer_checkpoin
 
 /* NULL is harmless. */
 RINGER_API void ringer_checkpoint_destroy(struct ringer_checkpoint *checkpoint);
+
+/* ------------------------------------------------------------------ snapshots */
+
+struct ringer_snapshot_order {
+    bool replace; /* a snapshot that is there already, else -EEXIST */
+    /* While it is written, now and then; NULL: nobody wants to know. */
+    void (*progress)(void *context, uint64_t done_bytes, uint64_t all_bytes);
+    /* It is there, or (error is a negative errno) it is not, and line says why. */
+    void (*done)(void *context, int error, const char *line);
+    void *context;
+};
+
+/* Keeps the machine, as it is between two instructions, in a new directory, whole or not at all.
+ * Disks are flushed, not copied.  While ringer_run() runs that is done soon, with the guest held,
+ * which then goes on; else at once.  done() is called once, unless this fails. */
+RINGER_API int ringer_snapshot_take(struct ringer *machine, const char *directory,
+                                    const struct ringer_snapshot_order *order);
+
+/* Opens and checks one.  On failure *snapshot is NULL and the reason is in error. */
+RINGER_API int ringer_snapshot_open(const char *directory, struct ringer_snapshot **snapshot,
+                                    char *error, size_t error_size);
+
+/* Makes config that of the machine that was kept: memory, CPUs, devices and what else cannot be
+ * another.  Engine, serial ports and callbacks stay as they are, and disks may be given other
+ * sources.  ringer_create() then makes a machine that goes on where that one was; nothing is loaded
+ * into it.  The snapshot stays open as long as the config is used; several machines can be made of
+ * it. */
+RINGER_API void ringer_snapshot_configure(struct ringer_snapshot *snapshot,
+                                          struct ringer_config *config);
+
+struct ringer_boot { /* arguments of ringer_load(); for the machine that follows a reset */
+    enum ringer_protocol protocol;
+    const char *kernel, *initrd, *command_line;
+};
+
+RINGER_API void ringer_snapshot_boot(const struct ringer_snapshot *snapshot,
+                                     struct ringer_boot *boot);
+
+/* NULL is harmless. */
+RINGER_API void ringer_snapshot_close(struct ringer_snapshot *snapshot);
 
 /* ------------------------------------------------------------------ looking inside */
 

@@ -55,8 +55,8 @@ static const char usage[] =
     "Usage: ringer lockstep --engines A,B [--every N] [OPTIONS of ringer run]\n"
     "Run the same guest under two engines, and find the first instruction after which\n"
     "they differ.\n\n"
-    "  --engines A,B   two of interp, hybrid; interp-nocache is interp without its\n"
-    "                  cache of decoded instructions\n"
+    "  --engines A,B   two of interp, hybrid, trap; interp-nocache is interp without\n"
+    "                  its cache of decoded instructions\n"
     "  --every N       compare after so many instructions of supervisor mode: 10000;\n"
     "                  also at each change between user mode and others\n\n"
     "Status 0: equal to the guest's end.  123: different; it is said where.\n";

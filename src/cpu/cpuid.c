@@ -119,6 +119,46 @@ u64 cpu_xcr0_supported(struct cpu *cpu)
     return host_features(cpu)->xcr0;
 }
 
+struct cpuid_host cpu_guest_features(struct cpu *cpu)
+{
+    const struct cpuid_host *host = host_features(cpu);
+
+    return (struct cpuid_host){.known = true,
+                               .leaf1_ecx = host->leaf1_ecx & HOST_1C,
+                               .leaf7_ebx = host->leaf7_ebx & HOST_7B,
+                               .extended1_ecx = host->extended1_ecx & HOST_81C,
+                               .xcr0 = host->xcr0};
+}
+
+const char *cpu_missing_feature(struct cpu *cpu, const struct cpuid_host *features)
+{
+    static const char *const names_1c[32] = {
+        [0] = "SSE3",    [1] = "PCLMULQDQ", [9] = "SSSE3",  [12] = "FMA",
+        [19] = "SSE4.1", [20] = "SSE4.2",   [22] = "MOVBE", [23] = "POPCNT",
+        [25] = "AES",    [28] = "AVX",      [29] = "F16C",  [30] = "RDRAND",
+    };
+    static const char *const names_7b[32] = {
+        [3] = "BMI1", [5] = "AVX2", [8] = "BMI2", [18] = "RDSEED", [19] = "ADX", [29] = "SHA",
+    };
+    const struct cpuid_host *host = host_features(cpu);
+    u32 missing_1c = features->leaf1_ecx & ~(host->leaf1_ecx & HOST_1C);
+    u32 missing_7b = features->leaf7_ebx & ~(host->leaf7_ebx & HOST_7B);
+    const char *name = NULL;
+
+    if (missing_1c) {
+        name = names_1c[__builtin_ctz(missing_1c)];
+    } else if (missing_7b) {
+        name = names_7b[__builtin_ctz(missing_7b)];
+    } else if (features->extended1_ecx & ~(host->extended1_ecx & HOST_81C)) {
+        name = "LZCNT";
+    } else if (features->xcr0 & ~host->xcr0) {
+        name = "AVX's state";
+    } else {
+        return NULL;
+    }
+    return name ? name : "one that no Ringer tells of";
+}
+
 /* ------------------------------------------------------------------ the leaves */
 
 static void set(u32 out[4], u32 eax, u32 ebx, u32 ecx, u32 edx)

@@ -23,4 +23,10 @@ void cpu_cpuid(struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4]);
 /* The bits that XSETBV may set in XCR0: what the host's own registers can hold. */
 u64 cpu_xcr0_supported(struct cpu *cpu);
 
+/* Those of the host's features that the guest is told of. */
+struct cpuid_host cpu_guest_features(struct cpu *cpu);
+
+/* The name of one of these that this host does not have; NULL: it has all. */
+const char *cpu_missing_feature(struct cpu *cpu, const struct cpuid_host *features);
+
 #endif

@@ -223,6 +223,16 @@ static void destroy(struct device *device)
     free(pm);
 }
 
+static const struct field fields[] = {
+    FIELD(struct acpi_pm, seen_toggles),
+    FIELD(struct acpi_pm, status),
+    FIELD(struct acpi_pm, enable),
+    FIELD(struct acpi_pm, control),
+    FIELD_ARRAY(struct acpi_pm, gpe_enable),
+    FIELD_TIMER(struct acpi_pm, timer),
+    FIELDS_END,
+};
+
 int acpi_pm_create(const struct slot *slot, const struct acpi_pm_config *config,
                    struct device **device)
 {
@@ -235,6 +245,7 @@ int acpi_pm_create(const struct slot *slot, const struct acpi_pm_config *config,
     pm->device = (struct device){.name = "acpi pm",
                                  .block = pm,
                                  .block_bytes = sizeof(*pm),
+                                 .state = {{fields, pm}},
                                  .reset = reset,
                                  .destroy = destroy};
     pm->slot = *slot;

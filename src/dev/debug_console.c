@@ -70,6 +70,7 @@ int debug_console_create(const struct slot *slot, const struct debug_console_con
     d->device = (struct device){.name = "debug console",
                                 .block = d,
                                 .block_bytes = sizeof(*d),
+                                .state = {{fields_none, d}},
                                 .reset = reset,
                                 .destroy = destroy};
     d->slot = *slot;

@@ -60,6 +60,7 @@ int debug_exit_create(const struct slot *slot, struct device **device)
     d->device = (struct device){.name = "debug exit",
                                 .block = d,
                                 .block_bytes = sizeof(*d),
+                                .state = {{fields_none, d}},
                                 .reset = reset,
                                 .destroy = destroy};
     d->slot = *slot;

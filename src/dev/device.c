@@ -46,3 +46,25 @@ void device_log(const struct slot *slot, const char *text, ...)
     va_end(args);
     slot->log(slot->log_context, line);
 }
+
+void device_save(const struct device *device, struct field_writer *writer)
+{
+    for (unsigned i = 0; i < DEVICE_PARTS && device->state[i].fields; i++) {
+        fields_save(writer, device->state[i].fields, device->state[i].base);
+    }
+}
+
+bool device_load(struct device *device, struct field_reader *reader)
+{
+    for (unsigned i = 0; i < DEVICE_PARTS && device->state[i].fields; i++) {
+        if (!fields_load(reader, device->state[i].fields, device->state[i].base)) {
+            return false;
+        }
+    }
+    if (device->loaded && !device->loaded(device)) {
+        reader->field = device->name;
+        reader->error = "is in a state that cannot be";
+        return false;
+    }
+    return true;
+}

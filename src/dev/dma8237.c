@@ -178,6 +178,23 @@ static void destroy(struct device *device)
     free(d);
 }
 
+static const struct field fields[] = {
+    FIELD_ARRAY(struct dma, controllers[0].base),
+    FIELD_ARRAY(struct dma, controllers[0].current),
+    FIELD_ARRAY(struct dma, controllers[0].mode),
+    FIELD(struct dma, controllers[0].command),
+    FIELD(struct dma, controllers[0].mask),
+    FIELD(struct dma, controllers[0].high),
+    FIELD_ARRAY(struct dma, controllers[1].base),
+    FIELD_ARRAY(struct dma, controllers[1].current),
+    FIELD_ARRAY(struct dma, controllers[1].mode),
+    FIELD(struct dma, controllers[1].command),
+    FIELD(struct dma, controllers[1].mask),
+    FIELD(struct dma, controllers[1].high),
+    FIELD_ARRAY(struct dma, pages),
+    FIELDS_END,
+};
+
 int dma8237_create(const struct slot *slot, struct device **device)
 {
     struct dma *d = calloc(1, sizeof(*d));
@@ -189,6 +206,7 @@ int dma8237_create(const struct slot *slot, struct device **device)
     d->device = (struct device){.name = "dma8237",
                                 .block = d,
                                 .block_bytes = sizeof(*d),
+                                .state = {{fields, d}},
                                 .reset = reset,
                                 .destroy = destroy};
     d->slot = *slot;

@@ -376,6 +376,13 @@ static int add_standard_items(struct fw_cfg *fw)
     return error;
 }
 
+static const struct field fields[] = {
+    FIELD(struct fw_cfg, key),
+    FIELD(struct fw_cfg, offset),
+    FIELD(struct fw_cfg, dma_high),
+    FIELDS_END,
+};
+
 int fw_cfg_create(const struct slot *slot, const struct fw_cfg_config *config,
                   struct device **device)
 {
@@ -388,6 +395,7 @@ int fw_cfg_create(const struct slot *slot, const struct fw_cfg_config *config,
     fw->device = (struct device){.name = "fw_cfg",
                                  .block = fw,
                                  .block_bytes = sizeof(*fw),
+                                 .state = {{fields, fw}},
                                  .reset = reset,
                                  .destroy = destroy};
     fw->slot = *slot;

@@ -368,6 +368,45 @@ bool i8042_key(struct device *device, u16 key, bool down)
     return true;
 }
 
+static const struct field fields[] = {
+    FIELD(struct i8042, mode),
+    FIELD(struct i8042, output_port),
+    FIELD_ARRAY(struct i8042, ram),
+    FIELD(struct i8042, command),
+    FIELD(struct i8042, last_was_command),
+    FIELD(struct i8042, break_bit),
+    FIELD(struct i8042, data),
+    FIELD(struct i8042, data_flags),
+    FIELD_ARRAY(struct i8042, answers),
+    FIELD_ARRAY(struct i8042, answer_flags),
+    FIELD_MAX(struct i8042, answer_head, QUEUE_SIZE - 1),
+    FIELD_MAX(struct i8042, answer_count, QUEUE_SIZE),
+    FIELD_ARRAY(struct i8042, keyboard.answers.bytes),
+    FIELD_MAX(struct i8042, keyboard.answers.head, PS2_QUEUE_SIZE - 1),
+    FIELD_MAX(struct i8042, keyboard.answers.count, PS2_QUEUE_SIZE),
+    FIELD_ARRAY(struct i8042, keyboard.codes.bytes),
+    FIELD_MAX(struct i8042, keyboard.codes.head, PS2_QUEUE_SIZE - 1),
+    FIELD_MAX(struct i8042, keyboard.codes.count, PS2_QUEUE_SIZE),
+    FIELD(struct i8042, keyboard.parameter_of),
+    FIELD_MAX(struct i8042, keyboard.scan_set, 2),
+    FIELD(struct i8042, keyboard.scanning),
+    FIELD(struct i8042, keyboard.leds),
+    FIELD(struct i8042, keyboard.typematic),
+    FIELD(struct i8042, keyboard.last),
+    FIELD_ARRAY(struct i8042, mouse.answers.bytes),
+    FIELD_MAX(struct i8042, mouse.answers.head, PS2_QUEUE_SIZE - 1),
+    FIELD_MAX(struct i8042, mouse.answers.count, PS2_QUEUE_SIZE),
+    FIELD(struct i8042, mouse.parameter_of),
+    FIELD(struct i8042, mouse.rate),
+    FIELD(struct i8042, mouse.resolution),
+    FIELD(struct i8042, mouse.reporting),
+    FIELD(struct i8042, mouse.scale2),
+    FIELD(struct i8042, mouse.remote),
+    FIELD(struct i8042, mouse.wrap),
+    FIELD(struct i8042, mouse.last),
+    FIELDS_END,
+};
+
 int i8042_create(const struct slot *slot, const struct i8042_config *config, struct device **device)
 {
     struct i8042 *k = calloc(1, sizeof(*k));
@@ -376,8 +415,12 @@ int i8042_create(const struct slot *slot, const struct i8042_config *config, str
     if (!k) {
         return -ENOMEM;
     }
-    k->device = (struct device){
-        .name = "i8042", .block = k, .block_bytes = sizeof(*k), .reset = reset, .destroy = destroy};
+    k->device = (struct device){.name = "i8042",
+                                .block = k,
+                                .block_bytes = sizeof(*k),
+                                .state = {{fields, k}},
+                                .reset = reset,
+                                .destroy = destroy};
     k->slot = *slot;
     k->config = *config;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), k);

@@ -485,6 +485,47 @@ static void destroy(struct device *device)
     free(pit);
 }
 
+static const struct field fields[] = {
+    FIELD_EACH_MAX(struct i8254, channels, mode, 5),
+    FIELD_EACH_MAX(struct i8254, channels, access, ACCESS_WORD),
+    FIELD_EACH(struct i8254, channels, bcd),
+    FIELD_EACH(struct i8254, channels, gate),
+    FIELD_EACH(struct i8254, channels, loaded),
+    FIELD_EACH(struct i8254, channels, running),
+    FIELD_EACH(struct i8254, channels, paused),
+    FIELD_EACH(struct i8254, channels, pending),
+    FIELD_EACH(struct i8254, channels, start),
+    FIELD_EACH(struct i8254, channels, elapsed),
+    FIELD_EACH_MAX(struct i8254, channels, period, 65536),
+    FIELD_EACH_MAX(struct i8254, channels, next_period, 65536),
+    FIELD_EACH(struct i8254, channels, switch_tick),
+    FIELD_EACH(struct i8254, channels, low_byte),
+    FIELD_EACH(struct i8254, channels, write_high),
+    FIELD_EACH(struct i8254, channels, read_high),
+    FIELD_EACH(struct i8254, channels, count_latched),
+    FIELD_EACH(struct i8254, channels, status_latched),
+    FIELD_EACH(struct i8254, channels, latched_count),
+    FIELD_EACH(struct i8254, channels, latched_status),
+    FIELD_TIMER(struct i8254, timer),
+    FIELD(struct i8254, rise),
+    FIELD_MAX(struct i8254, port61, PORT61_WRITABLE),
+    FIELDS_END,
+};
+
+/* A count is divided by. */
+static bool loaded(struct device *device)
+{
+    const struct i8254 *pit = from_device(device);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(pit->channels); i++) {
+        const struct channel *c = &pit->channels[i];
+        if (c->period == 0 || (c->pending && c->next_period == 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int i8254_create(const struct slot *slot, const struct i8254_config *config, struct device **device)
 {
     struct i8254 *pit = calloc(1, sizeof(*pit));
@@ -496,6 +537,8 @@ int i8254_create(const struct slot *slot, const struct i8254_config *config, str
     pit->device = (struct device){.name = "i8254",
                                   .block = pit,
                                   .block_bytes = sizeof(*pit),
+                                  .state = {{fields, pit}},
+                                  .loaded = loaded,
                                   .reset = reset,
                                   .destroy = destroy};
     pit->slot = *slot;

@@ -395,6 +395,27 @@ static void destroy(struct device *device)
     free(pic);
 }
 
+static const struct field fields[] = {
+    FIELD_EACH(struct i8259, chips, lines),
+    FIELD_EACH(struct i8259, chips, irr),
+    FIELD_EACH(struct i8259, chips, imr),
+    FIELD_EACH(struct i8259, chips, isr),
+    FIELD_EACH(struct i8259, chips, elcr),
+    FIELD_EACH(struct i8259, chips, vector_base),
+    FIELD_EACH_MAX(struct i8259, chips, lowest, 7),
+    FIELD_EACH_MAX(struct i8259, chips, init, INIT_ICW4),
+    FIELD_EACH(struct i8259, chips, icw4_follows),
+    FIELD_EACH(struct i8259, chips, single),
+    FIELD_EACH(struct i8259, chips, auto_eoi),
+    FIELD_EACH(struct i8259, chips, rotate_on_auto_eoi),
+    FIELD_EACH(struct i8259, chips, special_fully_nested),
+    FIELD_EACH(struct i8259, chips, special_mask),
+    FIELD_EACH(struct i8259, chips, read_isr),
+    FIELD_EACH(struct i8259, chips, poll),
+    FIELD(struct i8259, output_level),
+    FIELDS_END,
+};
+
 int i8259_create(const struct slot *slot, const struct i8259_config *config, struct device **device)
 {
     struct i8259 *pic = calloc(1, sizeof(*pic));
@@ -406,6 +427,7 @@ int i8259_create(const struct slot *slot, const struct i8259_config *config, str
     pic->device = (struct device){.name = "i8259",
                                   .block = pic,
                                   .block_bytes = sizeof(*pic),
+                                  .state = {{fields, pic}},
                                   .reset = reset,
                                   .destroy = destroy};
     pic->slot = *slot;

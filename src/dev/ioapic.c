@@ -251,6 +251,14 @@ static void destroy(struct device *device)
     free(io);
 }
 
+static const struct field fields[] = {
+    FIELD(struct ioapic, id),
+    FIELD(struct ioapic, select),
+    FIELD(struct ioapic, lines),
+    FIELD_ARRAY(struct ioapic, entries),
+    FIELDS_END,
+};
+
 int ioapic_create(const struct slot *slot, const struct ioapic_config *config,
                   struct device **device)
 {
@@ -264,6 +272,7 @@ int ioapic_create(const struct slot *slot, const struct ioapic_config *config,
     io->device = (struct device){.name = "ioapic",
                                  .block = io,
                                  .block_bytes = sizeof(*io),
+                                 .state = {{fields, io}},
                                  .reset = reset,
                                  .destroy = destroy};
     io->slot = *slot;

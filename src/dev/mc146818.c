@@ -505,6 +505,39 @@ static void destroy(struct device *device)
     free(rtc);
 }
 
+static const struct field fields[] = {
+    FIELD(struct mc146818, index),
+    FIELD_ARRAY(struct mc146818, cmos),
+    FIELD(struct mc146818, running),
+    FIELD(struct mc146818, base_s),
+    FIELD(struct mc146818, divider_origin_ns),
+    FIELD(struct mc146818, seen_s),
+    FIELD(struct mc146818, seen_period),
+    FIELD_MAX(struct mc146818, weekday_shift, 6),
+    FIELD_TIMER(struct mc146818, timer),
+    FIELDS_END,
+};
+
+/* Nothing that is computed from these may overflow. */
+static bool loaded(struct device *device)
+{
+    const struct mc146818 *rtc = from_device(device);
+    const s64 seconds_max = 1ll << 48, ns_max = 1ll << 62;
+
+    return rtc->base_s > -seconds_max && rtc->base_s < seconds_max && rtc->seen_s > -seconds_max &&
+           rtc->seen_s < seconds_max && rtc->divider_origin_ns > -ns_max &&
+           rtc->divider_origin_ns < ns_max && rtc->seen_period < 1ull << 48;
+}
+
+void mc146818_step(struct device *device, s64 seconds)
+{
+    struct mc146818 *rtc = from_device(device);
+
+    rtc->base_s += seconds;
+    rtc->seen_s += seconds;
+    update(rtc);
+}
+
 int mc146818_create(const struct slot *slot, const struct mc146818_config *config,
                     struct device **device)
 {
@@ -517,6 +550,8 @@ int mc146818_create(const struct slot *slot, const struct mc146818_config *confi
     rtc->device = (struct device){.name = "mc146818",
                                   .block = rtc,
                                   .block_bytes = sizeof(*rtc),
+                                  .state = {{fields, rtc}},
+                                  .loaded = loaded,
                                   .reset = reset,
                                   .destroy = destroy};
     rtc->slot = *slot;

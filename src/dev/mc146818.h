@@ -17,4 +17,8 @@ struct mc146818_config {
 int mc146818_create(const struct slot *slot, const struct mc146818_config *config,
                     struct device **device);
 
+/* The machine has been away for so long: the clock, which has a battery, went on.  No alarm of that
+ * time rings. */
+void mc146818_step(struct device *device, s64 seconds);
+
 #endif

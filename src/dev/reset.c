@@ -96,6 +96,12 @@ static void destroy(struct device *device)
     free(r);
 }
 
+static const struct field fields[] = {
+    FIELD(struct reset, control),
+    FIELD(struct reset, port92_reset),
+    FIELDS_END,
+};
+
 int reset_create(const struct slot *slot, struct device **device)
 {
     struct reset *r = calloc(1, sizeof(*r));
@@ -104,8 +110,12 @@ int reset_create(const struct slot *slot, struct device **device)
     if (!r) {
         return -ENOMEM;
     }
-    r->device = (struct device){
-        .name = "reset", .block = r, .block_bytes = sizeof(*r), .reset = reset, .destroy = destroy};
+    r->device = (struct device){.name = "reset",
+                                .block = r,
+                                .block_bytes = sizeof(*r),
+                                .state = {{fields, r}},
+                                .reset = reset,
+                                .destroy = destroy};
     r->slot = *slot;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), r);
     if (error) {

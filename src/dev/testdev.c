@@ -137,6 +137,12 @@ static void destroy(struct device *device)
     free(t);
 }
 
+static const struct field fields[] = {
+    FIELD(struct testdev, echo),
+    FIELD_ARRAY(struct testdev, memory),
+    FIELDS_END,
+};
+
 int testdev_create(const struct slot *slot, const struct testdev_config *config,
                    struct device **device)
 {
@@ -149,6 +155,7 @@ int testdev_create(const struct slot *slot, const struct testdev_config *config,
     t->device = (struct device){.name = "testdev",
                                 .block = t,
                                 .block_bytes = sizeof(*t),
+                                .state = {{fields, t}},
                                 .reset = reset,
                                 .destroy = destroy};
     t->slot = *slot;

@@ -452,6 +452,33 @@ static void destroy(struct device *device)
     free(u);
 }
 
+static const struct field fields[] = {
+    FIELD(struct uart, divisor),
+    FIELD(struct uart, ier),
+    FIELD(struct uart, fcr),
+    FIELD(struct uart, lcr),
+    FIELD(struct uart, mcr),
+    FIELD(struct uart, msr),
+    FIELD(struct uart, scr),
+    FIELD(struct uart, overrun),
+    FIELD(struct uart, thre_pending),
+    FIELD(struct uart, timed_out),
+    FIELD(struct uart, starved),
+    FIELD_MAX(struct uart, count, FIFO_SIZE),
+    FIELD_MAX(struct uart, head, FIFO_SIZE - 1),
+    FIELD_EACH(struct uart, fifo, byte),
+    FIELD_EACH(struct uart, fifo, errors),
+    FIELD_TIMER(struct uart, timer),
+    FIELDS_END,
+};
+
+static bool loaded(struct device *device)
+{
+    const struct uart *u = from_device(device);
+
+    return u->count <= capacity(u);
+}
+
 int uart16550_create(const struct slot *slot, const struct uart16550_config *config,
                      struct device **device)
 {
@@ -465,6 +492,8 @@ int uart16550_create(const struct slot *slot, const struct uart16550_config *con
     u->device = (struct device){.name = "uart16550",
                                 .block = u,
                                 .block_bytes = sizeof(*u),
+                                .state = {{fields, u}},
+                                .loaded = loaded,
                                 .reset = reset,
                                 .destroy = destroy};
     u->slot = *slot;

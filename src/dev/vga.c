@@ -459,6 +459,29 @@ static void destroy(struct device *device)
     free(v);
 }
 
+static const struct field fields[] = {
+    FIELD(struct vga, misc),
+    FIELD(struct vga, feature),
+    FIELD(struct vga, enable),
+    FIELD_MAX(struct vga, sequencer_index, 7),
+    FIELD_MAX(struct vga, graphics_index, 15),
+    FIELD_MAX(struct vga, crtc_index, 0x1f),
+    FIELD_ARRAY(struct vga, sequencer),
+    FIELD_ARRAY(struct vga, graphics),
+    FIELD_ARRAY(struct vga, crtc),
+    FIELD_ARRAY(struct vga, attribute),
+    FIELD_MAX(struct vga, attribute_index, 0x3f),
+    FIELD(struct vga, attribute_data),
+    FIELD_ARRAY(struct vga, dac),
+    FIELD(struct vga, dac_mask),
+    FIELD(struct vga, dac_reads),
+    FIELD_MAX(struct vga, dac_at, 256 * 3 - 1),
+    FIELD_MAX(struct vga, dac_write, 256 * 3 - 1),
+    FIELD_ARRAY(struct vga, latch),
+    FIELD_BYTES(struct vga, plane),
+    FIELDS_END,
+};
+
 int vga_create(const struct slot *slot, const struct vga_config *config, struct device **device)
 {
     u8 *text = mem_range(config->mem, MEM_VGA_TEXT, MEM_VGA_TEXT_SIZE);
@@ -474,8 +497,12 @@ int vga_create(const struct slot *slot, const struct vga_config *config, struct 
         return text ? -ENOMEM : -EINVAL;
     }
     v->text = text;
-    v->device = (struct device){
-        .name = "VGA", .block = v, .block_bytes = sizeof(*v), .reset = reset, .destroy = destroy};
+    v->device = (struct device){.name = "VGA",
+                                .block = v,
+                                .block_bytes = sizeof(*v),
+                                .state = {{fields, v}},
+                                .reset = reset,
+                                .destroy = destroy};
     v->slot = *slot;
     v->config = *config;
     error = device_add_regions(slot, regions, ARRAY_SIZE(regions), v);

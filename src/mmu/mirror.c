@@ -5,8 +5,6 @@
 #include "base/string.h"
 #include "isa/control.h"
 
-#define NONE 0u /* in links, which are an index + 1 */
-
 void mirror_init(struct mirror *m, const struct mem *mem, const struct mirror_host *host)
 {
     memset(m, 0, sizeof(*m));
@@ -14,94 +12,29 @@ void mirror_init(struct mirror *m, const struct mem *mem, const struct mirror_ho
     m->host = *host;
 }
 
-/* ------------------------------------------------------------------ the pieces */
-
-static u32 *bucket_of(struct mirror *m, gva_t gva)
-{
-    u64 region = gva / MIRROR_PIECE_BYTES;
-
-    return &m->bucket[(region * 0x9e3779b97f4a7c15ull >> 40) % MIRROR_BUCKETS];
-}
-
-static bool covers(const struct mirror_piece *p, gva_t gva)
-{
-    return p->size && gva - p->gva < p->size;
-}
-
-static struct mirror_piece *find(struct mirror *m, gva_t gva)
-{
-    for (u32 i = *bucket_of(m, gva); i != NONE; i = m->pool[i - 1].next) {
-        if (covers(&m->pool[i - 1], gva)) {
-            return &m->pool[i - 1];
-        }
-    }
-    return NULL;
-}
-
-static void unlink_piece(struct mirror *m, const struct mirror_piece *p)
-{
-    u32 index = (u32)(p - m->pool) + 1;
-    u32 *link = bucket_of(m, p->gva);
-
-    while (*link != index) {
-        link = &m->pool[*link - 1].next;
-    }
-    *link = p->next;
-}
-
-/* Its slot in the ring stays taken until it is the oldest. */
-static void forget(struct mirror *m, struct mirror_piece *p)
-{
-    unlink_piece(m, p);
-    p->size = 0;
-    m->stats.drops++;
-}
-
 static void drop(struct mirror *m, struct mirror_piece *p)
 {
     m->host.unmap(m->host.context, p->gva, p->gva + p->size);
-    forget(m, p);
+    piece_remove(&m->pieces, p);
+    m->stats.drops++;
 }
 
-static struct mirror_piece *nth(struct mirror *m, u32 n)
+/* Drop what overlaps a piece that is to be. */
+static void drop_overlapping(struct mirror *m, gva_t gva, u64 size)
 {
-    return &m->pool[(m->oldest + n) % MIRROR_PIECES];
-}
+    struct mirror_piece *p;
 
-static void drop_oldest(struct mirror *m)
-{
-    struct mirror_piece *p = nth(m, 0);
-
-    if (p->size) {
+    while ((p = piece_overlapping(&m->pieces, gva, size))) {
         drop(m, p);
     }
-    m->oldest = (m->oldest + 1) % MIRROR_PIECES;
-    m->count--;
 }
 
 static void add(struct mirror *m, const struct mirror_piece *piece)
 {
-    u32 *bucket = bucket_of(m, piece->gva);
-
-    if (m->count == MIRROR_PIECES) {
-        drop_oldest(m);
+    if (m->pieces.count == PIECES) {
+        drop(m, piece_oldest(&m->pieces));
     }
-    struct mirror_piece *p = nth(m, m->count++);
-    *p = *piece;
-    p->next = *bucket;
-    *bucket = (u32)(p - m->pool) + 1;
-}
-
-/* Drop what overlaps [gva, gva + size), which lies within one region. */
-static void drop_overlapping(struct mirror *m, gva_t gva, u64 size)
-{
-    for (u32 i = *bucket_of(m, gva); i != NONE;) {
-        struct mirror_piece *p = &m->pool[i - 1];
-        i = p->next;
-        if (p->size && p->gva < gva + size && gva < p->gva + p->size) {
-            drop(m, p);
-        }
-    }
+    piece_add(&m->pieces, piece);
 }
 
 /* ------------------------------------------------------------------ filling */
@@ -140,7 +73,7 @@ static bool continues(const struct miss *x, gva_t gva)
     u32 error;
     unsigned access = (x->access & ~ACCESS_WRITE) | ACCESS_PEEK;
 
-    return mirror_is_mappable(x->m, gva, PAGE_SIZE) && !find(x->m, gva) &&
+    return mirror_is_mappable(x->m, gva, PAGE_SIZE) && !piece_find(&x->m->pieces, gva) &&
            mmu_walk(x->m->mem, x->paging, gva, access, &walk, &error) && walk.accessed &&
            walk.user == x->walk.user && walk.gpa - gva == x->walk.gpa - x->gva &&
            mem_offset(x->m->mem, walk.gpa) >= 0 &&
@@ -148,10 +81,10 @@ static bool continues(const struct miss *x, gva_t gva)
            (!(x->rights & MIRROR_EXECUTE) || walk.executable);
 }
 
-/* Extend a piece over the small pages around, within an aligned MIRROR_RUN_BYTES. */
+/* Extend a piece over the small pages around, within an aligned PIECE_RUN_BYTES. */
 static void extend(const struct miss *x, struct mirror_piece *piece)
 {
-    gva_t start = x->gva & ~(MIRROR_RUN_BYTES - 1), end = start + MIRROR_RUN_BYTES;
+    gva_t start = x->gva & ~(PIECE_RUN_BYTES - 1), end = start + PIECE_RUN_BYTES;
     gva_t first = piece->gva, last = piece->gva + PAGE_SIZE;
 
     while (last < end && continues(x, last)) {
@@ -169,7 +102,7 @@ static void extend(const struct miss *x, struct mirror_piece *piece)
 /* The copy that is executed at gva, or NULL. */
 static const u8 *executed_at(struct mirror *m, gva_t gva)
 {
-    const struct mirror_piece *p = find(m, gva);
+    const struct mirror_piece *p = piece_find(&m->pieces, gva);
 
     return p && p->rights & MIRROR_EXECUTE ? p->hva + (gva - p->gva) : NULL;
 }
@@ -198,7 +131,7 @@ static const u8 *code_at(const struct miss *x, gva_t gva)
  * another, too.  False: that page may not be executed. */
 static bool gather_code(const struct miss *x, struct mirror_piece *piece)
 {
-    gva_t start = x->gva & ~(MIRROR_RUN_BYTES - 1), end = start + MIRROR_RUN_BYTES;
+    gva_t start = x->gva & ~(PIECE_RUN_BYTES - 1), end = start + PIECE_RUN_BYTES;
 
     piece->size = 0;
     for (gva_t gva = start; gva < end; gva += PAGE_SIZE) {
@@ -223,7 +156,7 @@ static bool gather_code(const struct miss *x, struct mirror_piece *piece)
 static bool take_large(const struct miss *x, struct mirror_piece *piece)
 {
     const struct mem *mem = x->m->mem;
-    u64 size = MIRROR_PIECE_BYTES, mask = size - 1;
+    u64 size = PIECE_LARGE_BYTES, mask = size - 1;
     gpa_t gpa = x->walk.gpa & ~mask;
 
     if (x->walk.page_size < size || ((x->walk.gpa ^ x->gva) & mask) ||
@@ -305,7 +238,7 @@ enum mirror_result mirror_fill(struct mirror *m, const struct paging *paging, gv
 
 void mirror_drop(struct mirror *m, gva_t gva)
 {
-    struct mirror_piece *p = find(m, gva);
+    struct mirror_piece *p = piece_find(&m->pieces, gva);
 
     if (p) {
         drop(m, p);
@@ -328,15 +261,13 @@ static void drop_everything(struct mirror *m)
     bool at_once = host->unmap(host->context, 0, host->hidden_start) &&
                    host->unmap(host->context, host->hidden_end, host->end);
 
-    for (u32 i = 0; i < m->count; i++) {
-        struct mirror_piece *p = nth(m, i);
-        if (p->size && at_once) {
-            forget(m, p);
-        } else if (p->size) {
-            drop(m, p);
-        }
+    if (at_once) {
+        m->stats.drops += m->pieces.count;
+        piece_remove_all(&m->pieces);
     }
-    m->oldest = m->count = 0;
+    while (m->pieces.count) {
+        drop(m, piece_oldest(&m->pieces));
+    }
 }
 
 /* Would a piece be made the same way again?  Its accessed and dirty bits must still be set: the
@@ -355,15 +286,29 @@ static bool is_current(const struct mirror *m, const struct paging *paging,
             ((p->rights & MIRROR_WRITE) && (!walk.writable || mem_has_code(m->mem, walk.gpa)))) {
             return false;
         }
-        at += walk.page_size < MIRROR_PIECE_BYTES ? PAGE_SIZE : MIRROR_PIECE_BYTES;
+        at += walk.page_size < PIECE_LARGE_BYTES ? PAGE_SIZE : PIECE_LARGE_BYTES;
     }
     return true;
 }
 
+static void drop_stale(struct mirror *m, const struct paging *paging)
+{
+    for (struct mirror_piece *p = piece_oldest(&m->pieces), *newer; p; p = newer) {
+        newer = piece_newer(&m->pieces, p);
+        if (is_current(m, paging, p)) {
+            m->stats.kept++;
+        } else {
+            drop(m, p);
+        }
+    }
+}
+
+/* The lower bits of CR3 are cacheability, or a PCID: the guest may give a space another one. */
 static bool same_space(const struct paging *a, const struct paging *b)
 {
-    return a->cr0 == b->cr0 && a->cr3 == b->cr3 && a->cr4 == b->cr4 && a->efer == b->efer &&
-           a->a20_off == b->a20_off && memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte)) == 0;
+    return a->cr0 == b->cr0 && (a->cr3 ^ b->cr3) < PAGE_SIZE && a->cr4 == b->cr4 &&
+           a->efer == b->efer && a->a20_off == b->a20_off &&
+           memcmp(a->pdpte, b->pdpte, sizeof(a->pdpte)) == 0;
 }
 
 void mirror_enter(struct mirror *m, const struct paging *paging)
@@ -372,18 +317,10 @@ void mirror_enter(struct mirror *m, const struct paging *paging)
         return;
     }
     m->stats.flushes++;
-    if (m->flush_all || !same_space(&m->filled, paging)) {
-        if (m->count) {
-            drop_everything(m);
-        }
-    } else {
-        for (u32 i = 0; i < m->count; i++) {
-            struct mirror_piece *p = nth(m, i);
-            if (p->size && !is_current(m, paging, p)) {
-                drop(m, p);
-            }
-            m->stats.kept += p->size != 0;
-        }
+    if (!m->flush_all && same_space(&m->filled, paging)) {
+        drop_stale(m, paging);
+    } else if (m->pieces.count) {
+        drop_everything(m);
     }
     m->flush_wanted = m->flush_all = false;
 }
@@ -391,11 +328,9 @@ void mirror_enter(struct mirror *m, const struct paging *paging)
 void mirror_revoke(struct mirror *m, gpa_t gpa, unsigned rights)
 {
     u64 offset = (u64)mem_offset(m->mem, gpa & PAGE_MASK);
+    struct mirror_piece *p;
 
-    for (u32 i = 0; i < m->count; i++) {
-        struct mirror_piece *p = nth(m, i);
-        if (p->size && (p->rights & rights) && offset - p->offset < p->size) {
-            drop(m, p);
-        }
+    while ((p = piece_showing(&m->pieces, offset, rights))) {
+        drop(m, p);
     }
 }

@@ -9,10 +9,10 @@
  *      INVLPG                 mirror_drop(): the piece is unmapped
  *      MOV to CR3, CR4, ...   mirror_flush(): noted, and done when guest code is next entered; a
  *                             piece stays if the guest's tables still say the same of it
- *      capacity               MIRROR_PIECES; the oldest goes first
+ *      capacity               PIECES; the oldest goes first
  *
- * A piece is one mapping of RAM's memfd: pages that follow one another in guest-virtual and in
- * guest-physical memory, at most 2 MiB, and never across a 2 MiB boundary.
+ * A piece (piece.h) is one mapping of RAM's memfd: pages that follow one another in guest-virtual
+ * and in guest-physical memory, at most 2 MiB, and never across a 2 MiB boundary.
  *
  * Code is executed from copies.  Whoever says that a page may be executed has taken a copy of it,
  * has looked at that, and does not change it; a piece that can be executed maps the copies.  So
@@ -30,12 +30,8 @@
 #ifndef MMU_MIRROR_H
 #define MMU_MIRROR_H
 
+#include "mmu/piece.h"
 #include "mmu/walk.h"
-
-#define MIRROR_PIECES      16384u /* with what splits them well below vm.max_map_count: 65,530 */
-#define MIRROR_BUCKETS     8192u
-#define MIRROR_PIECE_BYTES (2ull << 20)
-#define MIRROR_RUN_BYTES   (64ull << 10) /* how far small pages are looked for around a miss */
 
 enum { /* rights of a piece */
        MIRROR_READ = 1 << 0,
@@ -62,16 +58,6 @@ struct mirror_host {
     gva_t end;                      /* of what can be mapped */
 };
 
-struct mirror_piece {
-    gva_t gva;     /* of its first byte */
-    u64 offset;    /* in the RAM file */
-    const u8 *hva; /* what is mapped: there, or copies of that */
-    u32 size;      /* bytes; 0: a free one */
-    u8 rights;     /* MIRROR_* */
-    bool user;     /* may be used at CPL 3 */
-    u32 next;      /* in its bucket: index + 1, 0 ends */
-};
-
 struct mirror_stats {
     u64 fills, refusals, drops, flushes, kept; /* kept: pieces that outlived a flush */
 };
@@ -82,10 +68,8 @@ struct mirror {
     bool flush_wanted;    /* before guest code is entered */
     bool flush_all;       /* ... without looking whether a piece could stay */
     struct paging filled; /* what the pieces were made under */
-    u32 oldest, count;    /* pieces in use: a ring in pool[] */
     struct mirror_stats stats;
-    u32 bucket[MIRROR_BUCKETS];
-    struct mirror_piece pool[MIRROR_PIECES];
+    struct piece_table pieces;
 };
 
 enum mirror_result {

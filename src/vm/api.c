@@ -91,6 +91,9 @@ static int check_config(struct ringer *m)
     if (c->lockstep_interval && (!c->icount || c->record_path || c->replay_path)) {
         return machine_fail(m, -EINVAL, "lockstep: it needs virtual time, and no recording");
     }
+    if (c->snapshot && (c->record_path || c->replay_path)) {
+        return machine_fail(m, -EINVAL, "record and replay: they begin at power-on");
+    }
     if (c->record_path && c->replay_path) {
         return machine_fail(m, -EINVAL, "record and replay: a run is either recorded or replayed");
     }
@@ -191,7 +194,11 @@ static int make(struct ringer *m)
                    ? error
                    : machine_fail(m, error, "cannot make the devices: %s", strerror(-error));
     }
-    return vcpus_create(m);
+    error = vcpus_create(m);
+    if (error == 0 && made_keep_config(&m->made, &m->config) < 0) {
+        error = machine_fail(m, -ENOMEM, "out of memory");
+    }
+    return error == 0 && m->config.snapshot ? snapshot_restore(m, m->config.snapshot) : error;
 }
 
 int ringer_create(const struct ringer_config *config, struct ringer **machine, char *error,
@@ -216,6 +223,7 @@ int ringer_create(const struct ringer_config *config, struct ringer **machine, c
         return result;
     }
     /* What was borrowed has been used; only the trace file and the callbacks stay. */
+    m->config.snapshot = NULL;
     m->config.engine = m->config.trace = m->config.record_path = m->config.replay_path = NULL;
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
         m->config.serial[i].backend = NULL;
@@ -229,6 +237,7 @@ void ringer_destroy(struct ringer *m)
     if (!m) {
         return;
     }
+    snapshot_cancel(m);
     input_destroy(m);
     vcpus_destroy(m);
     if (m->vm) {
@@ -240,6 +249,7 @@ void ringer_destroy(struct ringer *m)
     }
     serial_destroy(m->debug_console);
     board_destroy(m);
+    made_destroy(&m->made);
     free(m->vcpus);
     free(m->vm);
     arena_destroy(&m->arena);
@@ -248,7 +258,7 @@ void ringer_destroy(struct ringer *m)
 
 /* ------------------------------------------------------------------ running */
 
-static int hold_all(struct ringer *m)
+int machine_hold(struct ringer *m)
 {
     if (m->input.mode == INPUT_RECORDING) { /* only there a replay can do the same */
         board_reach_sync(m);
@@ -257,7 +267,7 @@ static int hold_all(struct ringer *m)
     return board_wait_held(m);
 }
 
-static void release_all(struct ringer *m)
+void machine_release(struct ringer *m)
 {
     m->held = false;
     vcpus_run(m);
@@ -308,10 +318,10 @@ static int run_until(struct ringer *m, u64 instructions, struct ringer_exit *end
     m->run_until = instructions;
     machine_set_stop(m);
     if (!m->paused) {
-        release_all(m);
+        machine_release(m);
     }
     board_run(m);
-    hold_all(m);
+    machine_hold(m);
     board_flush(m);
     m->running = false;
     input_end_run(m);
@@ -348,14 +358,14 @@ int ringer_pause(struct ringer *m)
         return machine_fail(m, -EBUSY, "a device is being served: pause from another callback");
     }
     m->paused = true;
-    return m->running && !m->held ? hold_all(m) : 0;
+    return m->running && !m->held ? machine_hold(m) : 0;
 }
 
 int ringer_resume(struct ringer *m)
 {
     m->paused = false;
-    if (m->running && !m->ended && !debug_is_pending(m)) {
-        release_all(m);
+    if (m->running && !m->ended && !m->snapshot.taking && !debug_is_pending(m)) {
+        machine_release(m);
     }
     return 0;
 }

@@ -280,6 +280,7 @@ void board_run(struct ringer *m)
             break;
         }
         debug_serve(m);
+        snapshot_serve(m);
         if (m->sync.pending) {
             sync_serve(m);
         } else if (m->held) {
@@ -362,6 +363,22 @@ int board_wait_held(struct ringer *m)
     }
     m->held = true;
     return m->ended && m->exit.reason == RINGER_EXIT_FAILURE ? -EIO : 0;
+}
+
+int board_serve_rest(struct ringer *m)
+{
+    while (serve_rings(m, &(bool){false})) {}
+    board_flush(m);
+    return m->ended ? machine_fail(m, -EIO, "the machine has ended") : 0;
+}
+
+void board_wake(struct ringer *m)
+{
+    u64 one = 1;
+
+    if (write(m->kick_fd, &one, sizeof(one)) < 0) {
+        return; /* EAGAIN: it is full of kicks */
+    }
 }
 
 /* ------------------------------------------------------------------ making it */

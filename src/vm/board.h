@@ -22,6 +22,13 @@ void board_reach_sync(struct ringer *machine);
 /* Serve messages until all vCPUs are held or gone; nothing else is looked at.  0 or -errno. */
 int board_wait_held(struct ringer *machine);
 
+/* The vCPUs are held: serve what they have posted before.  0, or -EIO where the machine has ended.
+ */
+int board_serve_rest(struct ringer *machine);
+
+/* Have the loop go round once more. */
+void board_wake(struct ringer *machine);
+
 /* Send what the guest has written to serial ports and to the trace. */
 void board_flush(struct ringer *machine);
 

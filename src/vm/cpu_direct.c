@@ -66,7 +66,7 @@ static bool map(void *context, gva_t gva, u64 size, const u8 *hva, unsigned righ
     u64 offset = (u64)(hva - (is_code ? (const u8 *)vm : vm->mem.base));
     int prot = PROT_READ | (rights & MIRROR_WRITE ? PROT_WRITE : 0) |
                (rights & MIRROR_EXECUTE ? PROT_EXEC : 0);
-    int populate = size < MIRROR_PIECE_BYTES ? MAP_POPULATE : 0;
+    int populate = size < PIECE_LARGE_BYTES ? MAP_POPULATE : 0;
 
     (void)context;
     return !sys_failed(sys_mmap((void *)gva, size, prot, MAP_SHARED | MAP_FIXED | populate,
@@ -79,7 +79,7 @@ static bool unmap(void *context, gva_t start, gva_t end)
     long error = sys_munmap(start, end - start);
 
     (void)context;
-    if (error < 0 && end - start <= MIRROR_PIECE_BYTES) {
+    if (error < 0 && end - start <= PIECE_LARGE_BYTES) {
         vcpu_die("cannot unmap guest memory", error);
     }
     return error == 0;
@@ -143,7 +143,7 @@ static void enter(void *context, struct cpu *cpu, bool step)
     struct gate *gate = p->gate;
     u32 flags = cpu_arithmetic_flags(cpu) | (cpu->rflags & (RFLAGS_DF | RFLAGS_AC | RFLAGS_ID)) |
                 RFLAGS_IF | RFLAGS_FIXED | (step ? RFLAGS_TF : 0);
-    bool time_traps = p->vm->clock.icount;
+    bool time_traps = p->vm->clock.icount && !step; /* direct.c does not step through RDTSC */
     sigset_t none = 0;
 
     p->stepping = step;

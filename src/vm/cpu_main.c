@@ -156,6 +156,9 @@ static void hold(struct vcpu_process *p, enum vcpu_state state)
     if (atomic_exchange(&p->control->flush, 0)) {
         exec_flush(p->cpu);
         mmu_flush(&p->cpu->mmu);
+        if (!p->vm->clock.icount) { /* the registers may be those of a snapshot */
+            vcpu_arm_timer(p, p->cpu->lapic.deadline_ns);
+        }
     }
 }
 

@@ -40,6 +40,7 @@ int disk_open(struct ringer *m, const struct ringer_device *config, struct disk 
     if (error < 0) {
         return error;
     }
+    d->number = (unsigned)(config - m->config.devices);
     d->next = m->disks;
     m->disks = d;
     *disk = d;
@@ -53,4 +54,78 @@ void disk_close_all(struct ringer *m)
         m->disks = d->next;
         d->close(d);
     }
+}
+
+/* ------------------------------------------------------------------ snapshots */
+
+struct wait {
+    struct block_request request;
+    bool done;
+    int error;
+};
+
+static void on_flushed(struct block_request *request, int error)
+{
+    struct wait *w = container_of(request, struct wait, request);
+
+    w->done = true;
+    w->error = error;
+}
+
+int disk_flush_all(struct ringer *m)
+{
+    for (struct disk *d = m->disks; d; d = d->next) {
+        struct wait wait = {.request = {.op = BLOCK_FLUSH, .done = on_flushed}};
+        if (d->block.read_only) {
+            continue;
+        }
+        d->block.ops->submit(d->block.context, &wait.request);
+        if (!wait.done) {
+            d->block.ops->drain(d->block.context);
+        }
+        if (wait.error) {
+            return machine_fail(m, wait.error, "disk '%s' cannot be flushed: %s", d->name,
+                                strerror(-wait.error));
+        }
+    }
+    return 0;
+}
+
+static const struct disk *find(const struct ringer *m, unsigned number)
+{
+    const struct disk *d = m->disks;
+
+    while (d && d->number != number) {
+        d = d->next;
+    }
+    return d;
+}
+
+struct disk_identity disk_identity(const struct ringer *m, unsigned number)
+{
+    const struct disk *d = find(m, number);
+
+    return (struct disk_identity){
+        .bytes = d ? d->block.size : 0,
+        .modified_ns = d && d->modified_ns ? d->modified_ns(d) : 0,
+    };
+}
+
+int disk_check_identity(struct ringer *m, unsigned number, const struct disk_identity *was)
+{
+    const struct disk *d = find(m, number);
+    struct disk_identity is = disk_identity(m, number);
+
+    if (d && is.bytes != was->bytes) {
+        return machine_fail(m, -EINVAL,
+                            "disk '%s' has %lu bytes now; it had %lu when the snapshot was taken",
+                            d->name, (unsigned long)is.bytes, (unsigned long)was->bytes);
+    }
+    if (d && is.modified_ns != was->modified_ns) {
+        device_log(&m->slot,
+                   "disk '%s' has been written since the snapshot was taken: its file systems may "
+                   "not be what the guest takes them for",
+                   d->name);
+    }
+    return 0;
 }

@@ -16,12 +16,20 @@
 
 #include "dev/block.h"
 
+/* By what a disk is known again when a snapshot is restored. */
+struct disk_identity {
+    u64 bytes;
+    u64 modified_ns; /* since the epoch; 0: nobody knows */
+};
+
 struct disk {
     struct ringer *machine;
     struct disk *next;
+    unsigned number;  /* in the machine's configuration */
     const char *name; /* for messages; owned */
     struct block block;
-    u64 told[3]; /* by errno: the user knows */
+    u64 told[3];                                 /* by errno: the user knows */
+    u64 (*modified_ns)(const struct disk *disk); /* NULL: nobody knows */
     void (*close)(
         struct disk *disk); /* ends what belongs to it, and frees it; nothing is in flight */
 };
@@ -32,6 +40,17 @@ int disk_open(struct ringer *machine, const struct ringer_device *config, struct
 
 /* Close all. */
 void disk_close_all(struct ringer *machine);
+
+/* Have all that was written reach the medium; nothing is in flight.  0 or -errno with the reason in
+ * ringer_error(). */
+int disk_flush_all(struct ringer *machine);
+
+/* Of the disk that is device number `number` of the configuration; zeros where that is no disk. */
+struct disk_identity disk_identity(const struct ringer *machine, unsigned number);
+
+/* Is it the disk that it was?  0; -EINVAL with the reason in ringer_error(); or 0 and a line for
+ * the user where it has been changed since. */
+int disk_check_identity(struct ringer *machine, unsigned number, const struct disk_identity *was);
 
 /* ------------------------------------------------------------------ for the back ends */
 

@@ -283,6 +283,17 @@ static void close_file(struct disk *disk)
     free(f);
 }
 
+static u64 modified_ns(const struct disk *disk)
+{
+    const struct file_disk *f = container_of(disk, struct file_disk, disk);
+    struct stat status;
+
+    if (f->is_device || fstat(f->fd, &status) < 0) {
+        return 0;
+    }
+    return (u64)status.st_mtim.tv_sec * 1000000000ull + (u64)status.st_mtim.tv_nsec;
+}
+
 static int find_size(struct file_disk *f)
 {
     struct stat status;
@@ -370,6 +381,7 @@ int disk_file_open(struct ringer *m, const struct ringer_device *config, struct 
     }
     f->disk.machine = m;
     f->disk.close = close_file;
+    f->disk.modified_ns = modified_ns;
     f->disk.block = (struct block){.ops = &ops,
                                    .context = f,
                                    .read_only = read_only,

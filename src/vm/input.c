@@ -322,16 +322,16 @@ static const struct {
     u8 size;
     const char *what;
 } compared[] = {
-#define FIELD(member) \
+#define START_FIELD(member) \
     offsetof(struct recording_start, member), sizeof((struct recording_start){0}.member)
-    {FIELD(memory_bytes), "with another size of memory"},
-    {FIELD(cpus), "with another number of CPUs"},
-    {FIELD(devices), "with other devices"},
-    {FIELD(cpu_model), "on a host CPU with other features"},
-    {FIELD(kernel), "with another kernel"},
-    {FIELD(initrd), "with another initrd"},
-    {FIELD(registers), "from other registers at the first instruction"},
-    {FIELD(memory), "from other memory at the first instruction"},
+    {START_FIELD(memory_bytes), "with another size of memory"},
+    {START_FIELD(cpus), "with another number of CPUs"},
+    {START_FIELD(devices), "with other devices"},
+    {START_FIELD(cpu_model), "on a host CPU with other features"},
+    {START_FIELD(kernel), "with another kernel"},
+    {START_FIELD(initrd), "with another initrd"},
+    {START_FIELD(registers), "from other registers at the first instruction"},
+    {START_FIELD(memory), "from other memory at the first instruction"},
 #undef FIELD
 };
 

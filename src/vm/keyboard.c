@@ -211,6 +211,22 @@ void keyboard_checkpoint(struct keyboard *k, struct ringer_checkpoint *c)
     checkpoint_add(c, k, sizeof(*k));
 }
 
+const struct field keyboard_fields[] = {
+    FIELD(struct keyboard, waits),
+    FIELD_MAX(struct keyboard, head, EVENTS_MAX - 1),
+    FIELD_MAX(struct keyboard, count, EVENTS_MAX),
+    FIELD_ARRAY(struct keyboard, due),
+    FIELD_MAX(struct keyboard, typed_count, EVENTS_MAX),
+    FIELD_ARRAY(struct keyboard, typed),
+    FIELD_TIMER(struct keyboard, timer),
+    FIELDS_END,
+};
+
+bool keyboard_loaded(struct keyboard *k)
+{
+    return k->count + k->typed_count <= EVENTS_MAX;
+}
+
 /* ------------------------------------------------------------------ the API's */
 
 static int fail_full(struct ringer *m)

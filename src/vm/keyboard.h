@@ -11,7 +11,7 @@
 
 #include <ringer/ringer.h>
 
-#include "base/types.h"
+#include "base/fields.h"
 
 struct keyboard;
 
@@ -26,6 +26,10 @@ void keyboard_ask(struct keyboard *keyboard);
 /* All of it that changes. */
 struct ringer_checkpoint;
 void keyboard_checkpoint(struct keyboard *keyboard, struct ringer_checkpoint *checkpoint);
+
+/* The same for snapshots; and whether what has been read can be. */
+extern const struct field keyboard_fields[];
+bool keyboard_loaded(struct keyboard *keyboard);
 
 /* For the i8042: the guest has read what it was given.  The context is the struct ringer. */
 void keyboard_ready(void *context);

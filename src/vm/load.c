@@ -103,6 +103,9 @@ int ringer_load(struct ringer *m, enum ringer_protocol protocol, const char *ker
     if (m->was_run) {
         return machine_fail(m, -EBUSY, "the machine has been run already");
     }
+    if (made_keep_boot(&m->made, protocol, kernel_path, initrd_path, command_line) < 0) {
+        return machine_fail(m, -ENOMEM, "out of memory");
+    }
     pc_describe(m, &config.machine);
     result = open_files(&config, kernel_path, initrd_path, &error);
     config.protocol = protocol_id(protocol, &config.kernel);

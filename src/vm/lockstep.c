@@ -27,12 +27,16 @@
 #include "host/tsc.h"
 #include "vm/machine.h"
 
-#define BATCH_EVENTS       (TRAIL_EVENTS / 2)
+#define BATCH_EVENTS_FIRST 8u
+#define BATCH_EVENTS_MAX   (TRAIL_EVENTS / 2)
+#define BATCH_NS           500000000ull  /* of the host's time, about */
 #define MEMORY_INTERVAL_NS 3000000000ull /* of the host's time */
 #define PAGES_MAX          64u
 #define NEAR_STEPS         20000u
-#define SHOWN_VALUES       20u /* of struct cpu_state, whether they differ or not */
-#define SHOWN_WORDS        8u  /* of memory */
+#define FAR_STEP           65536u
+#define FAR_PARTS          256u /* FAR_STEP is this squared */
+#define SHOWN_VALUES       20u  /* of struct cpu_state, whether they differ or not */
+#define SHOWN_WORDS        8u   /* of memory */
 
 struct side {
     struct ringer *m;
@@ -204,6 +208,19 @@ static void compare_memory(const struct lockstep *l, struct pages *pages)
     }
 }
 
+/* Whether there are any that are new. */
+static bool add_pages(struct pages *pages, const struct pages *more)
+{
+    u32 before = pages->count;
+
+    for (u32 i = 0; i < more->count && pages->count < PAGES_MAX; i++) {
+        if (!is_listed(pages, more->at[i])) {
+            pages->at[pages->count++] = more->at[i];
+        }
+    }
+    return pages->count > before;
+}
+
 static bool same_pages(const struct lockstep *l, const struct pages *pages)
 {
     for (u32 i = 0; i < pages->count; i++) {
@@ -292,10 +309,10 @@ static void tell_memory(struct lockstep *l)
 static void tell_end(struct lockstep *l)
 {
     static const char *const reasons[] = {
-        [RINGER_EXIT_POWER_OFF] = "powers off",  [RINGER_EXIT_RESET] = "resets",
-        [RINGER_EXIT_DEBUG] = "a debug exit",    [RINGER_EXIT_TRIPLE_FAULT] = "a triple fault",
-        [RINGER_EXIT_STOPPED] = "stopped",       [RINGER_EXIT_COUNT] = "goes on",
-        [RINGER_EXIT_REPLAYED] = "sleeps for ever",      [RINGER_EXIT_DIVERGED] = "goes on",
+        [RINGER_EXIT_POWER_OFF] = "powers off",     [RINGER_EXIT_RESET] = "resets",
+        [RINGER_EXIT_DEBUG] = "a debug exit",       [RINGER_EXIT_TRIPLE_FAULT] = "a triple fault",
+        [RINGER_EXIT_STOPPED] = "stopped",          [RINGER_EXIT_COUNT] = "goes on",
+        [RINGER_EXIT_REPLAYED] = "sleeps for ever", [RINGER_EXIT_DIVERGED] = "goes on",
         [RINGER_EXIT_FAILURE] = "Ringer failed",
     };
 
@@ -325,44 +342,101 @@ static bool make_at(struct lockstep *l, u64 event, u64 offset)
     return true;
 }
 
+/* The instructions after which something differs: one, unless an engine cannot stop after it. */
+#define STEP_INSNS 4u
+
 struct step {
     u64 offset; /* instructions from the event on; all is equal there */
-    char insn[160];
-    u64 rip;
-    unsigned cpl;
+    unsigned count;
+    struct {
+        u64 rip;
+        unsigned cpl;
+        char text[160];
+    } insn[STEP_INSNS];
 };
+
+static u64 steps_of(const struct side *s)
+{
+    return cpu_of(s)->icount - s->start;
+}
+
+/* The instruction that is next on the side that has done fewer of them. */
+static void note_instruction(const struct lockstep *l, struct step *step)
+{
+    const struct side *s = &l->side[steps_of(&l->side[1]) < steps_of(&l->side[0])];
+    const struct cpu *cpu = cpu_of(s);
+
+    if (step->count == STEP_INSNS) {
+        return;
+    }
+    step->insn[step->count].rip = cpu->rip;
+    step->insn[step->count].cpl = cpu->cpl;
+    ringer_disassemble(s->m, 0, cpu->seg[SEG_CS].base + cpu->rip, step->insn[step->count].text,
+                       sizeof(step->insn[0].text));
+    step->count++;
+}
 
 /* Step by so many instructions, at most `limit` times, until something differs: then true, and
  * *step is the place before. */
 static bool walk(struct lockstep *l, const struct pages *pages, struct step *step, u64 size,
                  u64 limit)
 {
+    u64 at = step->offset;
+
+    step->count = 0;
     for (u64 n = 0; n < limit && !(l->side[0].ended && l->side[1].ended); n++) {
-        const struct cpu *cpu = cpu_of(&l->side[0]);
         if (size == 1) {
-            step->rip = cpu->rip;
-            step->cpl = cpu->cpl;
-            ringer_disassemble(l->side[0].m, 0, cpu->seg[SEG_CS].base + cpu->rip, step->insn,
-                               sizeof(step->insn));
+            note_instruction(l, step);
         }
+        at += size;
         for (unsigned i = 0; i < 2; i++) {
-            run(&l->side[i], UINT64_MAX, l->side[i].start + step->offset + size);
+            run(&l->side[i], UINT64_MAX, l->side[i].start + at);
+        }
+        if (same_end(l) && !l->side[0].ended && steps_of(&l->side[0]) != steps_of(&l->side[1])) {
+            continue; /* one cannot be stopped here */
         }
         if (!same_all(l, pages)) {
             return true;
         }
-        step->offset += size;
+        step->offset = at;
+        step->count = 0;
     }
     return false;
 }
 
+enum search { SEARCH_FOUND, SEARCH_NOTHING, SEARCH_FAILED };
+
+/* All is equal at `event`: where it first is not, in registers or the given pages. */
+static enum search search(struct lockstep *l, u64 event, const struct pages *pages,
+                          struct step *step)
+{
+    *step = (struct step){0};
+    if (!make_at(l, event, 0)) {
+        return SEARCH_FAILED;
+    }
+    if (walk(l, pages, step, 1, NEAR_STEPS)) {
+        return SEARCH_FOUND;
+    }
+    for (u64 size = FAR_STEP, limit = UINT64_MAX; size > 0; size /= FAR_PARTS) {
+        if (!walk(l, pages, step, size, limit)) {
+            return SEARCH_NOTHING;
+        }
+        if (size > 1 && !make_at(l, event, step->offset)) {
+            return SEARCH_FAILED;
+        }
+        limit = FAR_PARTS;
+    }
+    return SEARCH_FOUND;
+}
+
 static enum ringer_lockstep_result tell(struct lockstep *l, const struct step *step)
 {
-    const struct cpu *cpu = cpu_of(&l->side[0]);
-
-    say(l, "the engines differ after this instruction, number %lu at CPL %u:",
-        (unsigned long)cpu->icount, step->cpl);
-    say(l, "  %016lx  %s", (unsigned long)step->rip, step->insn);
+    say(l, "the engines differ after %s, number %lu at CPL %u:",
+        step->count == 1 ? "this instruction" : "these, between which one of them cannot stop",
+        (unsigned long)cpu_of(&l->side[0])->icount, step->insn[0].cpl);
+    for (unsigned i = 0; i < step->count; i++) {
+        say(l, "  %016lx  %s", (unsigned long)step->insn[i].rip, step->insn[i].text);
+    }
     tell_registers(l);
     tell_memory(l);
     if (!same_end(l)) {
@@ -371,26 +445,25 @@ static enum ringer_lockstep_result tell(struct lockstep *l, const struct step *s
     return RINGER_LOCKSTEP_DIFFERENT;
 }
 
-/* All is equal at `event`, and not long after it. */
-static enum ringer_lockstep_result step_from(struct lockstep *l, u64 event,
-                                             const struct pages *pages)
+/* All is equal at `event`, and not long after it.  What differs in registers may have been stored
+ * before: then RAM differs already where they do not yet, and in which pages, is known next time.
+ */
+static enum ringer_lockstep_result step_from(struct lockstep *l, u64 event, struct pages *pages)
 {
-    struct step step = {0};
+    struct step step;
 
-    if (!make_at(l, event, 0)) {
-        return RINGER_LOCKSTEP_FAILED;
-    }
-    if (walk(l, pages, &step, 1, NEAR_STEPS)) {
-        return tell(l, &step);
-    }
-    for (u64 size = 1u << 16; size > 1; size >>= 8) {
-        if (!walk(l, pages, &step, size, UINT64_MAX)) {
+    for (;;) {
+        struct pages before;
+        enum search found = search(l, event, pages, &step);
+        if (found == SEARCH_NOTHING) {
             break;
         }
-        if (!make_at(l, event, step.offset)) {
+        if (found == SEARCH_FAILED || !make_at(l, event, step.offset)) {
             return RINGER_LOCKSTEP_FAILED;
         }
-        if (size == 1u << 8 && walk(l, pages, &step, 1, size)) {
+        compare_memory(l, &before);
+        if (!add_pages(pages, &before)) {
+            walk(l, pages, &step, 1, STEP_INSNS);
             return tell(l, &step);
         }
     }
@@ -438,19 +511,30 @@ static bool go_on(struct lockstep *l)
     return !l->request->progress || l->request->progress(l->request->context, l->figures);
 }
 
+/* How many events the next batch shall have: a guest that differs early is not run for long, nor
+ * one that is slow. */
+static u64 next_batch(u64 batch, u64 took_ns)
+{
+    if (took_ns > BATCH_NS) {
+        return batch > 1 ? batch / 2 : 1;
+    }
+    return took_ns < BATCH_NS / 2 && batch < BATCH_EVENTS_MAX ? batch * 2 : batch;
+}
+
 static enum ringer_lockstep_result compare(struct lockstep *l)
 {
-    u64 done = 0, equal = 0, memory_ns = host_monotonic_ns();
+    u64 done = 0, equal = 0, batch = BATCH_EVENTS_FIRST, memory_ns = host_monotonic_ns();
 
     if (!make(l)) {
         return RINGER_LOCKSTEP_FAILED;
     }
     for (;;) {
         struct pages pages = {0};
-        u64 bad;
-        if (!run_to(l, done + BATCH_EVENTS)) {
+        u64 bad, start_ns = host_monotonic_ns();
+        if (!run_to(l, done + batch)) {
             return RINGER_LOCKSTEP_FAILED;
         }
+        batch = next_batch(batch, host_monotonic_ns() - start_ns);
         bad = first_difference(l, done);
         if (bad) {
             return narrow(l, equal, bad);

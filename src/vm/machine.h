@@ -18,9 +18,11 @@
 #include "vm/arena.h"
 #include "vm/input.h"
 #include "vm/keyboard.h"
+#include "vm/made.h"
 #include "vm/nic.h"
 #include "vm/pc.h"
 #include "vm/serial.h"
+#include "vm/snapshot.h"
 #include "vm/watch.h"
 
 struct vcpu { /* the board's side of a vCPU process */
@@ -90,6 +92,8 @@ struct ringer {
     struct input input;
     u64 run_until; /* vCPU 0's icount at which ringer_run_until() is to return */
     struct machine_debug debug;
+    struct made made;
+    struct snapshot_order snapshot;
 
     bool loaded;  /* there is something to run */
     bool running; /* ringer_run() is on the stack */
@@ -116,6 +120,10 @@ static inline bool machine_is_done(const struct ringer *machine)
 {
     return machine->ended || machine->counted || machine->input.over;
 }
+
+/* Hold all vCPUs between two instructions; let them go.  0 or -errno. */
+int machine_hold(struct ringer *machine);
+void machine_release(struct ringer *machine);
 
 /* Tell the vCPU at which instruction it is to hold by itself. */
 void machine_set_stop(struct ringer *machine);

@@ -14,6 +14,7 @@ import time
 BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build")
 RINGER = os.environ.get("RINGER", os.path.join(BUILD, "ringer"))
 GUEST = os.environ.get("GUEST", os.path.join(BUILD, "guest"))
+KERNEL = os.path.join(GUEST, "vmlinuz")
 
 PROFILE = b"""uname -a
 cat /proc/uptime
@@ -30,20 +31,23 @@ def cpio_entry(name, mode, data=b""):
     return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
 
 
-def main():
-    initramfs = os.path.join(GUEST, "initramfs.cpio")
-    with open(initramfs, "rb") as file:
+def run(engines, profile, *arguments):
+    """Boots Debian and has root's shell run the profile.  Returns the status of ringer lockstep."""
+    with open(os.path.join(GUEST, "initramfs.cpio"), "rb") as file:
         archive = file.read()
-    archive += cpio_entry(b"root/.profile", 0o100644, PROFILE) + cpio_entry(b"TRAILER!!!", 0)
+    archive += cpio_entry(b"root/.profile", 0o100644, profile) + cpio_entry(b"TRAILER!!!", 0)
     with tempfile.NamedTemporaryFile(suffix=".cpio") as file:
         file.write(archive)
         file.flush()
-        start = time.monotonic()
-        status = os.spawnv(os.P_WAIT, RINGER, [
-            RINGER, "lockstep", "--engines", sys.argv[1], "--protocol", "vmlinux",
-            "-k", os.path.join(GUEST, "vmlinuz"), "-i", file.name, "-a", "console=ttyS0 quiet",
-            *sys.argv[2:]])
-        print("%.0f seconds" % (time.monotonic() - start), file=sys.stderr)
+        return os.spawnv(os.P_WAIT, RINGER, [
+            RINGER, "lockstep", "--engines", engines, "--protocol", "vmlinux",
+            "-k", KERNEL, "-i", file.name, "-a", "console=ttyS0 quiet", *arguments])
+
+
+def main():
+    start = time.monotonic()
+    status = run(sys.argv[1], PROFILE, *sys.argv[2:])
+    print("%.0f seconds" % (time.monotonic() - start), file=sys.stderr)
     return status
 
 

@@ -60,7 +60,7 @@ static bool unmap(void *context, gva_t start, gva_t end)
 {
     struct world *w = context;
 
-    if (w->unmap_fails && end - start > MIRROR_PIECE_BYTES) {
+    if (w->unmap_fails && end - start > PIECE_LARGE_BYTES) {
         return false;
     }
     w->unmaps++;
@@ -210,7 +210,7 @@ static void what_is_not_ram_or_is_ours_is_refused(void **state)
     w->map_fails = true;
     assert_int_equal(fill(w, 0x15000, ACCESS_READ), MIRROR_REFUSED);
     assert_int_equal(w->mirror.stats.refusals, 3);
-    assert_int_equal(w->mirror.count, 0);
+    assert_int_equal(w->mirror.pieces.count, 0);
 }
 
 static void small_pages_that_follow_are_one_piece(void **state)
@@ -421,7 +421,7 @@ static void another_address_space_keeps_nothing(void **state)
         mirror_enter(&w->mirror, &w->paging);
         assert_int_equal(rights(w, 0x50000), 0);
         assert_int_equal(rights(w, 0x52000), 0);
-        assert_int_equal(w->mirror.count, 0);
+        assert_int_equal(w->mirror.pieces.count, 0);
         w->unmap_fails = false;
     }
 }
@@ -438,10 +438,10 @@ static void the_oldest_makes_room(void **state)
         put(w, PD, i, PT | USER_PAGE | PTE_A);
     }
     unsigned filled = 0;
-    for (gva_t gva = 0; filled <= MIRROR_PIECES; gva += 2 * PAGE_SIZE) {
+    for (gva_t gva = 0; filled <= PIECES; gva += 2 * PAGE_SIZE) {
         filled += fill(w, gva, ACCESS_READ) == MIRROR_FILLED;
     }
-    assert_int_equal(w->mirror.count, MIRROR_PIECES);
+    assert_int_equal(w->mirror.pieces.count, PIECES);
     assert_int_equal(rights(w, 0), 0);
     assert_int_not_equal(rights(w, 2 * PAGE_SIZE), 0);
 }

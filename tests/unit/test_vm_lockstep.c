@@ -71,6 +71,32 @@ static const u8 with_movnti_and_load[] = {
     LOOP(0x20, 0x4e), EXIT,
 };
 
+/* It is loaded at once, and overwritten by the right one. */
+static const u8 with_movnti_and_more[] = {
+    LOOP(0x30, 0x75),
+    0x0f,
+    0xc3,
+    0x05,
+    0,
+    0,
+    0x60,
+    0, /* movnti [0x600000], eax */
+    0x8b,
+    0x1d,
+    0,
+    0,
+    0x60,
+    0, /* mov ebx, [0x600000] */
+    0x89,
+    0x0d,
+    0,
+    0,
+    0x60,
+    0, /* mov [0x600000], ecx */
+    LOOP(0x20, 0x4e),
+    EXIT,
+};
+
 static void test_equal(void **state)
 {
     struct ringer_lockstep_figures figures;
@@ -121,6 +147,7 @@ static void test_a_wrong_store_is_found(void **state)
     (void)state;
     find_the_store(with_movnti, sizeof(with_movnti));
     find_the_store(with_movnti_and_load, sizeof(with_movnti_and_load));
+    find_the_store(with_movnti_and_more, sizeof(with_movnti_and_more));
 }
 
 static struct ringer *make_none(void *context, unsigned which)

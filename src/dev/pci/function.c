@@ -227,3 +227,26 @@ void pci_config_write(struct pci_bus *bus, unsigned slot, unsigned offset, unsig
     pci_update_intx(f);
     pci_msix_update(f);
 }
+
+/* ------------------------------------------------------------------ snapshots */
+
+const struct field pci_function_fields[] = {
+    FIELD_ARRAY(struct pci_function, config),
+    FIELD(struct pci_function, intx),
+    FIELD_EACH(struct pci_function, msix.entries, address),
+    FIELD_EACH(struct pci_function, msix.entries, data),
+    FIELD_EACH(struct pci_function, msix.entries, control),
+    FIELD_ARRAY(struct pci_function, msix.pending),
+    FIELDS_END,
+};
+
+/* What the guest cannot write is as this function has it, whatever was read. */
+void pci_function_loaded(struct pci_function *f)
+{
+    for (unsigned i = 0; i < PCI_CONFIG_BYTES; i++) {
+        f->config[i] = (u8)((f->power_on[i] & ~f->writable[i]) | (f->config[i] & f->writable[i]));
+    }
+    pci_msix_loaded(f);
+    pci_update_bars(f);
+    pci_update_intx(f);
+}

@@ -158,6 +158,21 @@ struct pci_bus *pci_host_bus(struct device *device)
     return &from_device(device)->bus;
 }
 
+static const struct field fields[] = {
+    FIELD(struct pci_host, address),
+    FIELD_ARRAY(struct pci_host, bus.line_users),
+    FIELDS_END,
+};
+
+static bool loaded(struct device *device)
+{
+    struct pci_host *h = from_device(device);
+
+    h->address &= ADDRESS_KEPT;
+    pci_function_loaded(&h->bridge);
+    return true;
+}
+
 int pci_host_create(const struct slot *slot, const struct pci_host_config *config,
                     struct device **device)
 {
@@ -172,8 +187,13 @@ int pci_host_create(const struct slot *slot, const struct pci_host_config *confi
     if (!h) {
         return -ENOMEM;
     }
-    h->device = (struct device){
-        .name = "pci", .block = h, .block_bytes = sizeof(*h), .reset = reset, .destroy = destroy};
+    h->device = (struct device){.name = "pci",
+                                .block = h,
+                                .block_bytes = sizeof(*h),
+                                .state = {{fields, h}, {pci_function_fields, &h->bridge}},
+                                .loaded = loaded,
+                                .reset = reset,
+                                .destroy = destroy};
     h->slot = *slot;
     h->config = *config;
     h->bus = (struct pci_bus){.slot = &h->slot, .fabric = config->fabric, .mem = config->mem};

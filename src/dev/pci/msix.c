@@ -108,6 +108,18 @@ void pci_msix_reset(struct pci_function *f)
     }
 }
 
+void pci_msix_loaded(struct pci_function *f)
+{
+    for (unsigned i = 0; i < PCI_MSIX_MAX; i++) {
+        f->msix.entries[i].control &= ENTRY_MASKED;
+        f->msix.entries[i].address &= ~3ull;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(f->msix.pending); i++) {
+        unsigned vectors = f->msix.count > 64 * i ? f->msix.count - 64 * i : 0;
+        f->msix.pending[i] &= vectors < 64 ? bits_mask(vectors) : ~0ull;
+    }
+}
+
 /* ------------------------------------------------------------------ the table */
 
 static u64 table_read(void *device, u64 offset, unsigned size)

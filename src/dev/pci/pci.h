@@ -180,6 +180,11 @@ bool pci_msix_is_enabled(const struct pci_function *function);
 /* May the function use memory?  That is its bus master bit. */
 bool pci_is_master(const struct pci_function *function);
 
+/* What of a function changes; and what is done once that has been read into one that is attached.
+ */
+extern const struct field pci_function_fields[];
+void pci_function_loaded(struct pci_function *function);
+
 /* ------------------------------------------------------------------ for the host bridge */
 
 /* An access to configuration space: size is 1, 2 or 4, and offset a multiple of it.  Where no
@@ -203,6 +208,7 @@ void pci_update_intx(struct pci_function *function);
 /* MSI-X or bus mastering may have been enabled: send what is pending and may go. */
 void pci_msix_update(struct pci_function *function);
 void pci_msix_reset(struct pci_function *function);
+void pci_msix_loaded(struct pci_function *function);
 
 /* Little-endian numbers in configuration space. */
 static inline u16 pci_get16(const u8 *at)

@@ -288,11 +288,41 @@ static void config_write(struct virtio_device *v, unsigned offset, unsigned size
     }
 }
 
+/* ------------------------------------------------------------------ snapshots */
+
+static const struct field fields[] = {
+    FIELD_MAX(struct blk, config.writeback, 1),
+    FIELD(struct blk, config.capacity),
+    FIELD_ARRAY(struct blk, serial), /* the disk may have another name by now */
+    FIELDS_END,
+};
+
+static const char *settle(struct virtio_device *v)
+{
+    const struct blk *blk = container_of(v, struct blk, virtio);
+
+    blk->block.ops->drain(blk->block.context);
+    return NULL;
+}
+
+static bool loaded(struct virtio_device *v)
+{
+    const struct blk *blk = container_of(v, struct blk, virtio);
+
+    return blk->config.capacity == blk->block.size / BLOCK_SECTOR;
+}
+
 static const struct virtio_ops ops = {
-    .notify = notify, .reset = reset, .start = start, .config_write = config_write};
+    .notify = notify,
+    .reset = reset,
+    .start = start,
+    .config_write = config_write,
+    .settle = settle,
+    .loaded = loaded,
+};
 
 static const struct virtio_type type = {
-    .name = "virtio-blk", .id = 2, .class_code = 0x010000, .ops = &ops};
+    .name = "virtio-blk", .id = 2, .class_code = 0x010000, .ops = &ops, .fields = fields};
 
 /* ------------------------------------------------------------------ life */
 

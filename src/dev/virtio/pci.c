@@ -70,7 +70,7 @@ _Static_assert(offsetof(struct common, device_status) == 20 &&
                    offsetof(struct common, queue_reset) == 58,
                "as the specification has it");
 
-#define FIELD(name) offsetof(struct common, name)
+#define COMMON(name) offsetof(struct common, name)
 
 static struct virtio_device *from_device(struct device *device)
 {
@@ -384,9 +384,9 @@ static void write_address(struct virtq *q, u64 offset, u64 value)
     if (q->enabled) {
         return;
     }
-    set_half(offset < FIELD(queue_driver)   ? &q->descriptors
-             : offset < FIELD(queue_device) ? &q->driver
-                                            : &q->device,
+    set_half(offset < COMMON(queue_driver)   ? &q->descriptors
+             : offset < COMMON(queue_device) ? &q->driver
+                                             : &q->device,
              offset, value);
 }
 
@@ -396,26 +396,27 @@ static void queue_write(struct virtio_device *v, u64 offset, u64 value, unsigned
     struct virtq *q = &v->queue[v->queue_select];
 
     switch (offset << 4 | size) {
-    case FIELD(queue_size) << 4 | 2:
+    case COMMON(queue_size) << 4 | 2:
         if (!q->enabled && value && value <= v->queue_size) {
             q->size = (u16)value;
         }
         break;
-    case FIELD(queue_vector) << 4 | 2:
+    case COMMON(queue_vector) << 4 | 2:
         v->queue_vector[v->queue_select] = valid_vector(v, value);
         break;
-    case FIELD(queue_enable) << 4 | 2:
+    case COMMON(queue_enable) << 4 | 2:
         if (value == 1) {
             enable_queue(v, q);
         }
         break;
-    case FIELD(queue_reset) << 4 | 2:
+    case COMMON(queue_reset) << 4 | 2:
         if (value == 1) {
             start_queue_reset(v, q);
         }
         break;
     default:
-        if (offset >= FIELD(queue_descriptors) && offset < FIELD(queue_notify_data) && size == 4) {
+        if (offset >= COMMON(queue_descriptors) && offset < COMMON(queue_notify_data) &&
+            size == 4) {
             write_address(q, offset, value);
         }
         break;
@@ -430,24 +431,24 @@ static void common_write(void *device, u64 offset, u64 value, unsigned size)
         return;
     }
     switch (offset << 4 | size) { /* a field is written as a whole */
-    case FIELD(device_feature_select) << 4 | 4:
+    case COMMON(device_feature_select) << 4 | 4:
         v->feature_select = (u32)value;
         break;
-    case FIELD(driver_feature_select) << 4 | 4:
+    case COMMON(driver_feature_select) << 4 | 4:
         v->driver_feature_select = (u32)value;
         break;
-    case FIELD(driver_feature) << 4 | 4:
+    case COMMON(driver_feature) << 4 | 4:
         if (v->driver_feature_select < 2 && !(v->status & STATUS_FEATURES_OK)) {
             set_half(&v->driver_features, 4 * v->driver_feature_select, value);
         }
         break;
-    case FIELD(config_vector) << 4 | 2:
+    case COMMON(config_vector) << 4 | 2:
         v->config_vector = valid_vector(v, value);
         break;
-    case FIELD(device_status) << 4 | 1:
+    case COMMON(device_status) << 4 | 1:
         write_status(v, (u8)value);
         break;
-    case FIELD(queue_select) << 4 | 2:
+    case COMMON(queue_select) << 4 | 2:
         v->queue_select = (u16)value;
         break;
     default:
@@ -640,6 +641,68 @@ static void describe(struct virtio_device *v)
     pci_use_intx(&v->pci);
 }
 
+/* ------------------------------------------------------------------ snapshots */
+
+/* A queue that has a fault needs a reset of the device, which its status says. */
+static const struct field fields[] = {
+    FIELD_EACH(struct virtio_device, queue, size),
+    FIELD_EACH(struct virtio_device, queue, descriptors),
+    FIELD_EACH(struct virtio_device, queue, driver),
+    FIELD_EACH(struct virtio_device, queue, device),
+    FIELD_EACH(struct virtio_device, queue, packed),
+    FIELD_EACH(struct virtio_device, queue, event_index),
+    FIELD_EACH(struct virtio_device, queue, indirect),
+    FIELD_EACH(struct virtio_device, queue, enabled),
+    FIELD_EACH(struct virtio_device, queue, next_avail),
+    FIELD_EACH(struct virtio_device, queue, next_used),
+    FIELD_EACH(struct virtio_device, queue, avail_wrap),
+    FIELD_EACH(struct virtio_device, queue, used_wrap),
+    FIELD_EACH(struct virtio_device, queue, given),
+    FIELD_EACH(struct virtio_device, queue, signalled),
+    FIELD_EACH(struct virtio_device, queue, signalled_valid),
+    FIELD_ARRAY(struct virtio_device, queue_vector),
+    FIELD(struct virtio_device, config_vector),
+    FIELD(struct virtio_device, queue_select),
+    FIELD(struct virtio_device, feature_select),
+    FIELD(struct virtio_device, driver_feature_select),
+    FIELD(struct virtio_device, driver_features),
+    FIELD(struct virtio_device, status),
+    FIELD(struct virtio_device, isr),
+    FIELD(struct virtio_device, generation),
+    FIELD(struct virtio_device, failures),
+    FIELD_MAX(struct virtio_device, budget, VIRTQ_SIZE_MAX),
+    FIELD(struct virtio_device, again),
+    FIELD_TIMER(struct virtio_device, timer),
+    FIELDS_END,
+};
+
+static const char *settle(struct device *device)
+{
+    struct virtio_device *v = from_device(device);
+    const char *reason = v->type->ops->settle ? v->type->ops->settle(v) : NULL;
+
+    return reason ? reason : is_idle(v) && !v->resetting ? NULL : "has requests under way";
+}
+
+static bool loaded(struct device *device)
+{
+    struct virtio_device *v = from_device(device);
+
+    if (v->status & STATUS_FEATURES_OK && !accepts_features(v)) {
+        return false; /* features that this one does not have */
+    }
+    for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+        struct virtq *q = &v->queue[i];
+        if (i >= v->queues ? q->enabled : q->size > v->queue_size || !virtq_loaded(q)) {
+            return false;
+        }
+        v->queue_vector[i] = valid_vector(v, v->queue_vector[i]);
+    }
+    v->config_vector = valid_vector(v, v->config_vector);
+    pci_function_loaded(&v->pci);
+    return !v->type->ops->loaded || v->type->ops->loaded(v);
+}
+
 /* ------------------------------------------------------------------ life */
 
 static void reset(struct device *device)
@@ -658,6 +721,14 @@ int virtio_init(struct virtio_device *v, struct pci_bus *bus)
         return error;
     }
     v->device = (struct device){.name = v->type->name, .reset = reset};
+    if (v->type->fields) {
+        v->device.state[0] = (struct device_part){fields, v};
+        v->device.state[1] = (struct device_part){pci_function_fields, &v->pci};
+        v->device.state[2] = (struct device_part){v->type->fields, v};
+        v->device.state_version = v->type->fields_version;
+        v->device.settle = settle;
+        v->device.loaded = loaded;
+    }
     for (unsigned i = 0; i < v->queues; i++) {
         v->queue[i].mem = bus->mem;
     }

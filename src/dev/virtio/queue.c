@@ -199,7 +199,8 @@ static bool check_areas(struct virtq *q, const struct virtq_areas *areas)
     return true;
 }
 
-bool virtq_enable(struct virtq *q)
+/* Find the areas that the driver has set. */
+static bool find_areas(struct virtq *q)
 {
     struct virtq_areas areas;
 
@@ -208,7 +209,12 @@ bool virtq_enable(struct virtq *q)
         return virtq_fault(q, "a ring of a size that there is not");
     }
     areas = q->packed ? virtq_packed_areas(q) : virtq_split_areas(q);
-    if (!check_areas(q, &areas)) {
+    return check_areas(q, &areas);
+}
+
+bool virtq_enable(struct virtq *q)
+{
+    if (!find_areas(q)) {
         return false;
     }
     q->next_avail = q->next_used = q->signalled = 0;
@@ -216,6 +222,13 @@ bool virtq_enable(struct virtq *q)
     q->signalled_valid = false;
     q->enabled = true;
     return true;
+}
+
+bool virtq_loaded(struct virtq *q)
+{
+    bool inside = !q->packed || (q->next_avail < q->size && q->next_used < q->size);
+
+    return !q->enabled || (inside && find_areas(q));
 }
 
 void virtq_reset(struct virtq *q)

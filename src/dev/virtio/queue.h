@@ -66,6 +66,10 @@ struct virtq_chain {
 /* Check what the driver has set and start the queue.  False, with fault set, where it is wrong. */
 bool virtq_enable(struct virtq *queue);
 
+/* What the driver has set and how far the queue is has been read from a snapshot: go on there, if
+ * it is enabled.  False where that cannot be. */
+bool virtq_loaded(struct virtq *queue);
+
 /* Forget everything but mem and size.  Chains in flight are freed when they are given back. */
 void virtq_reset(struct virtq *queue);
 

@@ -45,7 +45,7 @@ static void notify(struct virtio_device *v, unsigned queue)
 static const struct virtio_ops ops = {.notify = notify};
 
 static const struct virtio_type type = {
-    .name = "virtio-rng", .id = 4, .class_code = 0x00ff00, .ops = &ops};
+    .name = "virtio-rng", .id = 4, .class_code = 0x00ff00, .ops = &ops, .fields = fields_none};
 
 static void destroy(struct device *device)
 {

@@ -45,6 +45,14 @@ struct virtio_ops {
     /* Optional.  The driver writes size bytes (1, 2 or 4) at offset in the device's configuration,
      * within config_bytes. */
     void (*config_write)(struct virtio_device *device, unsigned offset, unsigned size, u32 value);
+
+    /* For snapshots, both optional.  Before one is taken: wait until all I/O has ended, and put
+     * back (virtq_untake()) or give back each chain that is held.  NULL, or why that cannot be. */
+    const char *(*settle)(struct virtio_device *device);
+
+    /* Its fields have been read into a device that was just made, and its queues are set up again.
+     * False where they cannot be. */
+    bool (*loaded)(struct virtio_device *device);
 };
 
 /* What a kind of device is. */
@@ -53,6 +61,12 @@ struct virtio_type {
     u16 id;           /* the specification's device ID */
     u32 class_code;   /* PCI's */
     const struct virtio_ops *ops;
+
+    /* What a snapshot keeps of a device besides what the transport has of it: fields of the
+     * structure that begins with its struct virtio_device.  NULL: it cannot be in a snapshot;
+     * fields_none: there is nothing else. */
+    const struct field *fields;
+    u32 fields_version;
 };
 
 struct virtio_device {

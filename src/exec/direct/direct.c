@@ -250,11 +250,30 @@ static void clear_pushed_tf(struct cpu *cpu)
     }
 }
 
+/* MOV SS and POP SS: the trap comes after the instruction that follows. */
+static bool loads_ss(const struct insn *insn)
+{
+    return (insn->id == INSN_MOV_SEG || insn->id == INSN_POP_SEG) &&
+           insn->op[0].kind == OPERAND_REG && insn->op[0].class == REG_SEGMENT &&
+           insn->op[0].reg == SEG_SS;
+}
+
 /* Can the host's CPU step through the instruction at rIP, for who counts them?  Not through a
- * repeated one: it would trap after each iteration. */
+ * repeated one: it would trap after each iteration.  The time is not let trap for one step. */
 static bool can_step(struct cpu *cpu, struct insn *insn)
 {
-    return peek(cpu, insn) && !insn->rep;
+    return peek(cpu, insn) && !insn->rep && !loads_ss(insn) && insn->id != INSN_RDTSC &&
+           insn->id != INSN_RDTSCP;
+}
+
+/* After a step from `rip`.  The host's kernel performs SGDT and its like itself where the host has
+ * UMIP, and steps on: two instructions are done then. */
+static bool has_stepped_twice(const struct cpu *cpu, const struct insn *insn, u64 rip)
+{
+    bool is_umips = insn->id == INSN_SGDT || insn->id == INSN_SIDT || insn->id == INSN_SLDT ||
+                    insn->id == INSN_SMSW || insn->id == INSN_STR;
+
+    return is_umips && cpu->rip != rip + insn->length;
 }
 
 static void run_once(struct cpu *cpu, u64 limit)
@@ -263,6 +282,7 @@ static void run_once(struct cpu *cpu, u64 limit)
     bool step = are_counted(limit);
     u64 start_ns;
     struct insn insn;
+    u64 rip = cpu->rip;
 
     if (d->pure) {
         enter_privilege(cpu);
@@ -280,8 +300,11 @@ static void run_once(struct cpu *cpu, u64 limit)
     d->host.enter(d->host.context, cpu, step);
     d->run_ns = clock_host_ns(cpu->clock) - start_ns;
     end_running(cpu);
-    if (step && d->trap.kind == DIRECT_STEPPED && insn.id == INSN_PUSHF) {
-        clear_pushed_tf(cpu);
+    if (step && d->trap.kind == DIRECT_STEPPED) {
+        if (insn.id == INSN_PUSHF) {
+            clear_pushed_tf(cpu);
+        }
+        cpu->icount += has_stepped_twice(cpu, &insn, rip);
     }
     handle(cpu, limit);
 }
@@ -346,12 +369,14 @@ void direct_execute_all(struct cpu *cpu, u64 limit)
 {
     cpu->direct->can_run = runnable_if_mapped;
     cpu->direct->pure = true;
+    bool user = cpu->cpl == 3; /* who leaves user mode, or enters it, comes back to the run loop */
     do {
         if (cpu->direct->can_run(cpu)) {
             run_once(cpu, limit);
         } else {
             interpret_meanwhile(cpu, limit);
         }
-    } while (!interpret_must_return(cpu) && cpu->icount < limit && !(cpu->rip >> 63));
+    } while (!interpret_must_return(cpu) && cpu->icount < limit && (cpu->cpl == 3) == user &&
+             !(cpu->rip >> 63));
     cpu->stats.instructions = cpu->icount;
 }

@@ -188,41 +188,72 @@ bool prepare_imul(struct cpu *cpu, const struct insn *insn, struct op *op)
 
 /* ------------------------------------------------------------------ DIV, IDIV */
 
-/* False: the divisor is 0 or the quotient does not fit. */
-static bool divide_unsigned(unsigned __int128 n, u64 d, unsigned bits, u64 *q, u64 *r)
+/* Does the quotient fit, and is the divisor not 0? */
+static bool fits_unsigned(unsigned __int128 n, u64 d, unsigned bits)
 {
-    if (d == 0 || (n >> bits) >= d) {
-        return false;
-    }
-    if (bits < 64) {
-        *q = (u64)n / d;
-        *r = (u64)n % d;
-        return true;
-    }
-    __asm__("divq %[d]" : "=a"(*q), "=d"(*r) : "a"((u64)n), "d"((u64)(n >> 64)), [d] "r"(d) : "cc");
-    return true;
+    return (n >> bits) < d;
 }
 
-static bool divide_signed(__int128 n, s64 d, unsigned bits, u64 *q, u64 *r)
+/* The quotient is cut off towards 0, and may be from -limit to limit - 1. */
+static bool fits_signed(__int128 n, s64 d, unsigned bits)
 {
-    bool n_negative = n < 0, d_negative = d < 0;
-    unsigned __int128 magnitude = n_negative ? -(unsigned __int128)n : (unsigned __int128)n;
-    u64 divisor = d_negative ? -(u64)d : (u64)d, limit = BIT(bits - 1);
+    unsigned __int128 magnitude = n < 0 ? -(unsigned __int128)n : (unsigned __int128)n;
+    u64 divisor = d < 0 ? -(u64)d : (u64)d, limit = BIT(bits - 1);
 
-    if (!divide_unsigned(magnitude, divisor, bits, q, r) ||
-        *q > limit - (n_negative == d_negative)) {
-        return false;
-    }
-    *q = n_negative != d_negative ? -*q : *q;
-    *r = n_negative ? -*r : *r;
-    return true;
+    return magnitude < (unsigned __int128)divisor * (limit + ((n < 0) != (d < 0)));
 }
 
-/* All flags are undefined after a division; they stay as they are. */
+/* All flags are undefined after a division: the host's is done with the guest's flags, and what it
+ * makes of them they are. */
+#define DIVIDE(type, insn)                                                                    \
+    ({                                                                                        \
+        type lo = (type)low, hi = (type)high;                                                 \
+        u8 overflow;                                                                          \
+        u64 ah = cpu->flags;                                                                  \
+        __asm__("xchg %%rax, %[ah]\n\taddb $0x7f, %%al\n\tsahf\n\txchg %%rax, %[ah]\n\t" insn \
+                " %[b]\n\tseto %[o]\n\tmov %%rax, %[ah]\n\tlahf\n\txchg %%rax, %[ah]"         \
+                : "+&a"(lo), "+&d"(hi), [o] "=&q"(overflow), [ah] "+&r"(ah)                   \
+                : [b] "r"((type)d)                                                            \
+                : "cc");                                                                      \
+        cpu->flags = (u16)((ah & 0xff00) | overflow);                                         \
+        write_pair(cpu, sizeof(type), lo, hi);                                                \
+    })
+
+#define DIVIDE_BYTES(insn)                                                                    \
+    ({                                                                                        \
+        u16 ax = (u16)cpu->gpr[RAX];                                                          \
+        u8 overflow;                                                                          \
+        u64 ah = cpu->flags;                                                                  \
+        __asm__("xchg %%rax, %[ah]\n\taddb $0x7f, %%al\n\tsahf\n\txchg %%rax, %[ah]\n\t" insn \
+                " %[b]\n\tseto %[o]\n\tmov %%rax, %[ah]\n\tlahf\n\txchg %%rax, %[ah]"         \
+                : "+&a"(ax), [o] "=&q"(overflow), [ah] "+&r"(ah)                              \
+                : [b] "q"((u8)d)                                                              \
+                : "cc");                                                                      \
+        cpu->flags = (u16)((ah & 0xff00) | overflow);                                         \
+        reg_write(cpu, RAX * 8, 2, ax);                                                       \
+    })
+
+#define DIVIDE_SIZES(name)      \
+    switch (op->size) {         \
+    case 1:                     \
+        DIVIDE_BYTES(name "b"); \
+        break;                  \
+    case 2:                     \
+        DIVIDE(u16, name "w");  \
+        break;                  \
+    case 4:                     \
+        DIVIDE(u32, name "l");  \
+        break;                  \
+    default:                    \
+        DIVIDE(u64, name "q");  \
+        break;                  \
+    }
+
 ALWAYS_INLINE s64 divide(struct cpu *cpu, const struct op *op, s64 left, bool is_signed)
 {
     unsigned bits = op->size * 8;
-    u64 d, q, r, low, high;
+    u64 d, low, high;
+    bool fits;
 
     if (!source(cpu, op, &d)) {
         return fault(cpu, op, left);
@@ -231,18 +262,21 @@ ALWAYS_INLINE s64 divide(struct cpu *cpu, const struct op *op, s64 left, bool is
     low = cpu->gpr[RAX] & bits_mask(bits);
     high = op->size == 1 ? (cpu->gpr[RAX] >> 8) & 0xff : cpu->gpr[RDX] & bits_mask(bits);
     unsigned __int128 n = (unsigned __int128)high << bits | low;
-    bool ok;
     if (is_signed) {
         __int128 wide = (__int128)(n << (128 - 2 * bits)) >> (128 - 2 * bits);
-        ok = divide_signed(wide, (s64)bits_sign_extend(d, bits), bits, &q, &r);
+        fits = fits_signed(wide, (s64)bits_sign_extend(d, bits), bits);
     } else {
-        ok = divide_unsigned(n, d, bits, &q, &r);
+        fits = fits_unsigned(n, d, bits);
     }
-    if (!ok) {
+    if (!fits) {
         cpu_raise(cpu, VECTOR_DE);
         return fault(cpu, op, left);
     }
-    write_pair(cpu, op->size, q, r);
+    if (is_signed) {
+        DIVIDE_SIZES("idiv");
+    } else {
+        DIVIDE_SIZES("div");
+    }
     return next(cpu, op, left);
 }
 
