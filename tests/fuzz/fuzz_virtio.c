@@ -1,7 +1,8 @@
 /*
  * fuzz_virtio.c - virtio devices whose driver is the input.
  *
- * A disk, whose requests end when the input says so, and an entropy device, on a PCI bus.  The
+ * A disk and a shared directory, whose requests end when the input says so, and an entropy device,
+ * on a PCI bus.  The
  * input is a string of operations: descriptors and indices with the layout of a real queue, and now
  * and then bytes and registers without any.  RAM is exactly as large as it says, so the sanitizer
  * sees every access outside of it.  What must hold besides: nothing is written to RAM for a request
@@ -12,6 +13,7 @@
 
 #include "dev/pci/host.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/fs.h"
 #include "dev/virtio/ring.h"
 #include "dev/virtio/rng.h"
 #include "dev/virtio/virtio.h"
@@ -22,7 +24,7 @@ enum {
     TABLE = 0x8000,
     DATA = 0xa000,
     SIZE = 16,
-    DEVICES = 2,
+    DEVICES = 3,
     QUEUES = 2,
     WAITING_MAX = 4096,
     OPERATIONS_MAX = 4096,
@@ -40,6 +42,8 @@ struct board {
     struct device *host, *devices[DEVICES];
     struct block_request *waiting[WAITING_MAX];
     unsigned count;
+    struct virtio_fs_request *messages[WAITING_MAX];
+    unsigned message_count;
     bool sync;
 };
 
@@ -117,6 +121,38 @@ static void drain(void *context)
 
 static const struct block_ops ops = {.submit = submit, .drain = drain};
 
+/* All of a message, and the longest answer that fits into a byte's number. */
+static void answer(struct virtio_fs_request *r, unsigned size)
+{
+    static u8 message[VIRTIO_FS_MESSAGE_MAX];
+    const u8 reply[16 + 255] = {0};
+
+    virtio_fs_read(r, 0, message, virtio_fs_size(r));
+    virtio_fs_answer(r, reply, 16 + size % 256);
+}
+
+static void submit_message(void *context, struct virtio_fs_request *r)
+{
+    struct board *b = context;
+
+    if (b->sync || b->message_count == WAITING_MAX) {
+        answer(r, 0);
+    } else {
+        b->messages[b->message_count++] = r;
+    }
+}
+
+static void cancel_messages(void *context)
+{
+    struct board *b = context;
+
+    while (b->message_count) {
+        virtio_fs_fail(b->messages[--b->message_count], -5);
+    }
+}
+
+static const struct virtio_fs_ops fs_ops = {.submit = submit_message, .cancel = cancel_messages};
+
 /* ------------------------------------------------------------------ the board */
 
 static void make_board(struct board *b)
@@ -125,6 +161,7 @@ static void make_board(struct board *b)
         .fabric = &b->fabric, .mem = &b->mem, .read_cf9 = read_cf9, .write_cf9 = write_cf9};
     struct virtio_rng_config rng = {.fill = fill};
     struct virtio_blk_config blk = {.queues = QUEUES, .serial = "fuzz"};
+    struct virtio_fs_config fs = {.tag = "fuzz", .ops = &fs_ops, .context = b};
 
     memset(b, 0, sizeof(*b));
     blk.block = (struct block){
@@ -136,7 +173,8 @@ static void make_board(struct board *b)
     b->inbox.mode = 1;
     if (!b->mem.base || pci_host_create(&b->slot, &host, &b->host) ||
         virtio_blk_create(pci_host_bus(b->host), &blk, &b->devices[0]) ||
-        virtio_rng_create(pci_host_bus(b->host), &rng, &b->devices[1])) {
+        virtio_rng_create(pci_host_bus(b->host), &rng, &b->devices[1]) ||
+        virtio_fs_create(pci_host_bus(b->host), &fs, &b->devices[2])) {
         abort();
     }
     pci_assign(pci_host_bus(b->host));
@@ -148,7 +186,7 @@ static void destroy_board(struct board *b)
         device_destroy(b->devices[i]);
     }
     device_destroy(b->host);
-    if (b->count || b->bus.count || b->timers.first) {
+    if (b->count || b->message_count || b->bus.count || b->timers.first) {
         abort();
     }
     bus_map_destroy(&b->bus);
@@ -218,11 +256,11 @@ static void put_descriptor(struct input *in, u8 *at, bool wild)
     memcpy(at, &d, sizeof(d));
 }
 
-/* The head of a disk's request. */
-static void put_head(struct board *b, struct input *in)
+/* The head of a disk's request, or of a message. */
+static void put_head(struct board *b, struct input *in, unsigned device)
 {
     u8 *at = b->mem.base + DATA + (take(in, 1) << 5);
-    u32 type = (u32)take(in, 1) & 15;
+    u32 type = (u32)take(in, 1) & (device == 2 ? 255 : 15); /* a message's length */
     u64 sector = take(in, 1);
 
     memcpy(at, &type, 4);
@@ -232,9 +270,13 @@ static void put_head(struct board *b, struct input *in)
 static void step(struct board *b, struct input *in)
 {
     u8 op = (u8)take(in, 1);
-    unsigned device = op >> 4 & 1, queue = op >> 5 & 1, index = (unsigned)take(in, 1);
-    struct virtio_device *v = container_of(b->devices[device], struct virtio_device, device);
+    unsigned device = (op >> 4 & 1) + (op >> 5 & 2), queue = op >> 5 & 1;
+    unsigned index = (unsigned)take(in, 1);
+    struct virtio_device *v;
     u16 value;
+
+    device = device < DEVICES ? device : 0;
+    v = container_of(b->devices[device], struct virtio_device, device);
 
     switch (op & 15) {
     case 0:
@@ -256,11 +298,14 @@ static void step(struct board *b, struct input *in)
         set(b, device, 0x3000 + 4 * queue, 2, index);
         break;
     case 7:
-        put_head(b, in);
+        put_head(b, in, device);
         break;
     case 8:
         if (b->count) {
             end_one(b, index % b->count);
+        }
+        if (b->message_count) {
+            answer(b->messages[--b->message_count], index);
         }
         break;
     case 9:
@@ -293,6 +338,7 @@ static void step(struct board *b, struct input *in)
 static void check_resets(struct board *b)
 {
     drain(b);
+    cancel_messages(b);
     for (unsigned i = 0; i < DEVICES; i++) {
         struct virtio_device *v = container_of(b->devices[i], struct virtio_device, device);
         v->device.reset(&v->device);
