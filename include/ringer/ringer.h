@@ -47,6 +47,7 @@ enum ringer_device_kind {
     RINGER_DEVICE_DISK, /* virtio-blk */
     RINGER_DEVICE_NET,  /* virtio-net */
     RINGER_DEVICE_RNG,  /* virtio-rng: randomness of the host; with icount, always the same */
+    RINGER_DEVICE_SHARE, /* virtio-fs: a directory of the host */
 };
 
 /* What stands behind a network card. */
@@ -81,6 +82,11 @@ struct ringer_device {
             bool restricted;      /* user: the guest reaches nothing but what it is forwarded to */
             bool no_ipv6;         /* user */
         } net;
+        struct {
+            const char *directory;
+            const char *tag; /* by which the guest mounts it; NULL: "share" */
+            bool read_only;
+        } share;
     };
 };
 

@@ -12,13 +12,14 @@
 
 #include "app/disk_option.h"
 #include "app/net_option.h"
+#include "app/share_option.h"
 #include "base/types.h"
 
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
 static parse_fn parse_memory, parse_cpus, parse_disk, parse_net, parse_protocol, parse_console,
-    parse_serial2, parse_display, parse_debug_console, parse_gdb, parse_record, parse_replay,
-    parse_stats;
+    parse_serial2, parse_display, parse_share, parse_debug_console, parse_gdb, parse_record,
+    parse_replay, parse_stats;
 
 struct row {
     char letter;          /* 0: none */
@@ -48,11 +49,13 @@ static const struct row rows[] = {
      0},
     {'n', "net", "WHAT", "network: user[,hostfwd=tcp::2222-:22] or passt", "user passt", parse_net,
      0},
+    {0, "share", "DIR[:TAG][,ro]", "a directory that the guest mounts as virtiofs", "file",
+     parse_share, 0},
     {0, "protocol", "NAME", "auto, linux, vmlinux (quick), pvh, multiboot, elf",
      "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
     {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
      parse_console, 0},
-    {0, "serial2", "WHERE", "COM2, likewise: none", BACKENDS, parse_serial2, 0},
+    {0, "serial2", "WHERE", NULL, BACKENDS, parse_serial2, 0},
     {0, "display", "WHAT", "text: the screen, in this terminal; none", "none text", parse_display,
      0},
     {0, "debug-exit", NULL, "port 0xf4: writing V ends with status V*2+1", "", NULL,
@@ -141,6 +144,12 @@ static bool parse_net(struct options *options, const char *value, char *error, s
 {
     struct ringer_device *device = add_device(options, error, error_size);
     return device && net_option_parse(device, value, error, error_size);
+}
+
+static bool parse_share(struct options *options, const char *value, char *error, size_t error_size)
+{
+    struct ringer_device *device = add_device(options, error, error_size);
+    return device && share_option_parse(device, value, error, error_size);
 }
 
 static bool parse_protocol(struct options *options, const char *value, char *error,

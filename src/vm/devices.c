@@ -8,11 +8,13 @@
 
 #include "dev/pci/host.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/fs.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/rng.h"
 #include "vm/disk.h"
 #include "vm/machine.h"
 #include "vm/nic.h"
+#include "vm/share.h"
 
 /* ------------------------------------------------------------------ virtio-blk */
 
@@ -121,6 +123,17 @@ static int make_rng(struct ringer *m, const struct ringer_device *config, struct
     return virtio_rng_create(bus, &rng, device);
 }
 
+/* ------------------------------------------------------------------ virtio-fs */
+
+static int make_share(struct ringer *m, const struct ringer_device *config, struct pci_bus *bus,
+                      struct device **device)
+{
+    struct virtio_fs_config fs;
+    int error = share_open(m, config, &fs);
+
+    return error < 0 ? error : virtio_fs_create(bus, &fs, device);
+}
+
 /* ------------------------------------------------------------------ all of them */
 
 static int (*const makers[])(struct ringer *, const struct ringer_device *, struct pci_bus *,
@@ -128,6 +141,7 @@ static int (*const makers[])(struct ringer *, const struct ringer_device *, stru
     [RINGER_DEVICE_DISK] = make_disk,
     [RINGER_DEVICE_NET] = make_net,
     [RINGER_DEVICE_RNG] = make_rng,
+    [RINGER_DEVICE_SHARE] = make_share,
 };
 
 int devices_create(struct ringer *m)
@@ -166,4 +180,5 @@ void devices_destroy(struct ringer *m)
     m->pc.cards = NULL;
     disk_close_all(m);
     nic_close_all(m);
+    share_close_all(m);
 }

@@ -32,7 +32,8 @@ COMMAND_TIME = 60
 class Machine:
     """A `ringer run` that is running."""
 
-    def __init__(self, *arguments, terminal=False, size=None, errors_to_terminal=False):
+    def __init__(self, *arguments, terminal=False, size=None, errors_to_terminal=False,
+                 prefix=()):
         self.text = ""      # all output so far, without carriage returns
         self.seen = 0       # what expect() has gone past
         self.raw = b""
@@ -48,7 +49,7 @@ class Machine:
         else:
             streams = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         errors = streams["stdout"] if errors_to_terminal else subprocess.PIPE
-        self.process = subprocess.Popen([RINGER, "run", *ENGINE, *arguments], stderr=errors,
+        self.process = subprocess.Popen([*prefix, RINGER, "run", *ENGINE, *arguments], stderr=errors,
                                         start_new_session=True, **streams)
         if not terminal:
             self.input = self.process.stdin.fileno()
