@@ -46,6 +46,8 @@ _Static_assert(GATE_PROCESS == VM_STACK_START, "cpu_gate.S knows");
 _Static_assert(offsetof(struct vcpu_process, vmm_rsp) == GATE_VMM_RSP, "cpu_gate.S knows");
 _Static_assert(offsetof(struct vcpu_process, signal_rsp) == GATE_SIGNAL_RSP, "cpu_gate.S knows");
 _Static_assert(offsetof(struct vcpu_process, in_guest) == GATE_IN_GUEST, "cpu_gate.S knows");
+_Static_assert(offsetof(struct vcpu_process, attention) == GATE_ATTENTION, "cpu_gate.S knows");
+_Static_assert(ATTENTION_SIGNAL == GATE_ATTENTION_SIGNAL, "cpu_gate.S knows");
 
 /* What the kernel puts on the stack; its own name for it. */
 struct rt_sigframe {
@@ -147,6 +149,8 @@ static void enter(void *context, struct cpu *cpu, bool step)
     sigset_t none = 0;
 
     p->stepping = step;
+    p->left_by = 0;
+    cpu->direct->trap = (struct direct_trap){.kind = DIRECT_INTERRUPT};
     load_selectors(p);
     gate->rax = cpu->gpr[RAX];
     gate->rcx = cpu->gpr[RCX];
@@ -443,6 +447,7 @@ void vcpu_direct_init(struct vcpu_process *p)
         vcpu_die("cannot map the gate", (long)got);
     }
     p->gate = (struct gate *)((u64)p->vm + offset);
+    p->attention = &p->inbox->attention;
     p->keys = p->vm->direct & VM_DIRECT_KEYS;
     p->hides_frames = p->keys && p->vm->direct & VM_DIRECT_HIDE_SIGNALS;
     p->pkru_offset = pkru_offset();

@@ -16,7 +16,8 @@
 /*
  * void vcpu_gate_enter(const u64 *gpr, u64 fs_base, u64 gs_base, struct gate *gate, bool keys)
  *
- * The gate page is filled in but for the selector.  Returns when guest code has trapped.
+ * The gate page is filled in but for the selector.  Returns when guest code has trapped, or at once
+ * if attention has been raised: a signal that came before GATE_IN_GUEST was set has said so in vain.
  */
         .text
         .globl  vcpu_gate_enter, vcpu_gate_enter_end
@@ -34,6 +35,9 @@ vcpu_gate_enter:
         movabs  $GATE_PROCESS, %rax
         mov     %rsp, GATE_VMM_RSP(%rax)
         movl    $1, GATE_IN_GUEST(%rax)         /* from here on every signal ends this run */
+        mov     GATE_ATTENTION(%rax), %rdx
+        cmpl    $GATE_ATTENTION_SIGNAL, (%rdx)
+        jne     6f
         movb    $1, GATE_SELECTOR(%rcx)         /* SYSCALL_DISPATCH_FILTER_BLOCK */
         mov     %r8, %rax
         mov     0x18(%rdi), %rbx
@@ -62,6 +66,14 @@ vcpu_pkru_close:
         mov     vcpu_gate_page+GATE_RCX(%rip), %rcx
         mov     vcpu_gate_page+GATE_RDX(%rip), %rdx
         iretq
+6:      movl    $0, GATE_IN_GUEST(%rax)
+        pop     %r15
+        pop     %r14
+        pop     %r13
+        pop     %r12
+        pop     %rbp
+        pop     %rbx
+        ret
 vcpu_gate_enter_end:
         .size   vcpu_gate_enter, . - vcpu_gate_enter
 

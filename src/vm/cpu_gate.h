@@ -38,6 +38,9 @@
 #define GATE_VMM_RSP    0  /* where to go on after guest code */
 #define GATE_SIGNAL_RSP 8  /* where the kernel puts a signal's frame while guest code runs */
 #define GATE_IN_GUEST   16 /* 32 bits */
+#define GATE_ATTENTION  24 /* where the vCPU's attention is: 32 bits, bus/interrupt.h */
+
+#define GATE_ATTENTION_SIGNAL 3 /* nothing yet */
 
 #define GATE_SIGINFO_OFFSET 312 /* of siginfo in the kernel's struct rt_sigframe */
 

@@ -22,8 +22,9 @@
 struct gate;
 
 struct vcpu_process {
-    u64 vmm_rsp, signal_rsp; /* these three are cpu_gate.S's, too: cpu_gate.h */
+    u64 vmm_rsp, signal_rsp; /* the first four are cpu_gate.S's, too: cpu_gate.h */
     _Atomic u32 in_guest;    /* guest code runs, or is about to */
+    _Atomic u32 *attention;  /* the inbox's */
     struct vm *vm;
     struct cpu *cpu;
     struct interrupt_inbox *inbox;
