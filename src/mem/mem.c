@@ -43,8 +43,8 @@ void mem_tell_stale(struct mem_coherence *vcpu, gpa_t gpa, u64 size)
     u64 place = gpa << 13 | size;
 
     for (unsigned i = 0; size <= PAGE_SIZE && i < MEM_STALE_SLOTS; i++) {
-        u64 free_slot = 0;
-        if (atomic_compare_exchange_strong(&vcpu->stale_at[i], &free_slot, place)) {
+        u64 slot = 0; /* a free one; or one that says the same, which has not been looked at yet */
+        if (atomic_compare_exchange_strong(&vcpu->stale_at[i], &slot, place) || slot == place) {
             atomic_fetch_or(&vcpu->stale, MEM_STALE_SLOT);
             return;
         }

@@ -5,6 +5,7 @@
 #include "cpu/clock.h"
 #include "exec/interpret/access.h"
 #include "exec/interpret/code.h"
+#include "exec/interpret/coherence.h"
 #include "exec/interpret/interpret.h"
 
 /* What is interpreted at a time in a page that may not run itself. */
@@ -111,18 +112,36 @@ static void interpret_page(struct cpu *cpu, u64 limit)
              !interpret_must_return(cpu));
 }
 
-/* The same fault again, and nothing changed in between? */
+/* The same fault again, though what it missed was filled, and nothing was dropped since? */
 static bool repeats(struct cpu *cpu)
 {
     struct direct *d = cpu->direct;
 
-    if (d->last_rip != cpu->rip || d->last_address != d->trap.address) {
+    if (d->last_rip != cpu->rip || d->last_address != d->trap.address ||
+        d->last_drops != d->mirror.stats.drops) {
         d->last_rip = cpu->rip;
         d->last_address = d->trap.address;
+        d->last_drops = d->mirror.stats.drops;
         d->repeats = 0;
         return false;
     }
     return ++d->repeats >= REPEATS_MAX;
+}
+
+static enum mirror_result fill_mirror(struct cpu *cpu, unsigned access, u32 *error)
+{
+    struct direct *d = cpu->direct;
+    enum mirror_result result;
+
+    if (repeats(cpu)) {
+        return MIRROR_REFUSED;
+    }
+    result = mirror_fill(&d->mirror, &cpu->mmu.paging, d->trap.address, access, error);
+    if (result != MIRROR_FILLED) {
+        d->repeats = 0;
+    }
+    d->last_drops = d->mirror.stats.drops; /* not those that filling itself made */
+    return result;
 }
 
 static void page_fault(struct cpu *cpu, u64 limit)
@@ -130,13 +149,9 @@ static void page_fault(struct cpu *cpu, u64 limit)
     struct direct *d = cpu->direct;
     unsigned access = d->trap.access | access_privilege(cpu);
     u32 error;
-    enum mirror_result result;
 
     d->stats.page_faults++;
-    result = repeats(cpu)
-                 ? MIRROR_REFUSED
-                 : mirror_fill(&d->mirror, &cpu->mmu.paging, d->trap.address, access, &error);
-    switch (result) {
+    switch (fill_mirror(cpu, access, &error)) {
     case MIRROR_FILLED:
         d->filled = true;
         break;
@@ -286,6 +301,9 @@ static void run_once(struct cpu *cpu, u64 limit)
 
     if (d->pure) {
         enter_privilege(cpu);
+    }
+    if (coherence_poll(cpu)) {
+        code_flush(cpu);
     }
     mirror_enter(&d->mirror, &cpu->mmu.paging);
     if (step && !can_step(cpu, &insn)) {

@@ -24,8 +24,8 @@
 #define EXEC_DIRECT_DIRECT_H
 
 #include "cpu/cpu.h"
-#include "exec/interpret/code.h"
 #include "exec/direct/patience.h"
+#include "exec/interpret/code.h"
 #include "mmu/mirror.h"
 
 /* The selectors with which Linux runs programs, hosts and guests alike. */
@@ -65,7 +65,7 @@ struct direct {
     unsigned privilege; /* ACCESS_USER, ACCESS_AC: what the mirror was filled for; if pure */
     /* Where the same trap comes back with nothing changed, the host refuses for a reason of its
      * own. */
-    u64 last_rip, last_address;
+    u64 last_rip, last_address, last_drops;
     unsigned repeats;
     bool filled; /* the last trap was a miss, and the mirror has got the piece */
     u64 run_ns;  /* how long the last run took, the signal that ended it included */
