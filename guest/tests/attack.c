@@ -44,7 +44,7 @@ static u64 *table_of(u64 *entry)
     return (u64 *)(*entry & ADDRESS);
 }
 
-static u64 *entry_of(u64 gva)
+u64 *page_entry(u64 gva)
 {
     u64 *table = (u64 *)(read_cr3() & ADDRESS);
 
@@ -56,13 +56,13 @@ static u64 *entry_of(u64 gva)
 
 void map_page(u64 gva, const void *page, u64 flags)
 {
-    *entry_of(gva) = (u64)page | flags | 1;
+    *page_entry(gva) = (u64)page | flags | 1;
     __asm__ volatile("invlpg (%0)" ::"r"(gva) : "memory");
 }
 
 void unmap_page(u64 gva)
 {
-    *entry_of(gva) = 0;
+    *page_entry(gva) = 0;
     __asm__ volatile("invlpg (%0)" ::"r"(gva) : "memory");
 }
 
@@ -163,7 +163,7 @@ const struct left *run_user(const struct frame *registers, unsigned max_ticks)
 
 void put_code(const u8 *code, unsigned size)
 {
-    u8 *page = (u8 *)(*entry_of(USER_CODE) & ADDRESS);
+    u8 *page = (u8 *)(*page_entry(USER_CODE) & ADDRESS);
 
     for (unsigned i = 0; i < size; i++) {
         page[i] = code[i];
@@ -218,6 +218,8 @@ void guest_main(void)
         {"stacks", attack_stacks},   {"calls", attack_calls},       {"pkru", attack_pkru},
         {"flags", attack_flags},     {"segments", attack_segments}, {"state", attack_state},
         {"strings", attack_strings}, {"spaces", attack_spaces},     {"pieces", attack_pieces},
+        {"stale", attack_stale},     {"tables", attack_tables},     {"stores", attack_stores},
+        {"devices", attack_devices},
     };
 
     set_up();

@@ -64,6 +64,7 @@ void put_code(const u8 *code, unsigned size);
 u8 *page_new(void); /* a page of memory, cleared; at its own address for the kernel */
 void map_page(u64 gva, const void *page, u64 flags);
 void unmap_page(u64 gva);
+u64 *page_entry(u64 gva);       /* where it stands in its table */
 void split_large_page(u64 gva); /* below 4 GiB: no memory is in its 2 MiB any more */
 u64 *space_new(void);           /* an address space: what there is now, in page tables of its own */
 
@@ -86,5 +87,9 @@ void attack_state(void);
 void attack_strings(void);
 void attack_spaces(void);
 void attack_pieces(void);
+void attack_stale(void);
+void attack_tables(void);
+void attack_stores(void);
+void attack_devices(void);
 
 #endif

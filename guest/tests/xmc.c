@@ -5,10 +5,9 @@
  *
  * Intel SDM vol. 3A, "Handling Self- and Cross-Modifying Code".  It needs two CPUs.
  */
-#include "guest.h"
+#include "second.h"
 
-enum { P = 1, W = 2, ICR = 0x300, ICR_HIGH = 0x310, INIT = 0x4500, TRAMPOLINE = 0x90000 };
-enum { START_UP = 0x4600 | TRAMPOLINE >> 12, ROUNDS = 5000 };
+enum { P = 1, W = 2, ROUNDS = 5000 };
 #define WINDOW (1ull << 39) /* of PML4 entry 1 */
 
 typedef u32 function(void);
@@ -113,34 +112,10 @@ static void check_stores(void)
 
 /* ------------------------------------------------------------------ on two CPUs */
 
-/* The second CPU comes into long mode with the first one's tables, and calls second_main(). */
-extern u8 second_start[], second_end[], second_stack_end[];
-__asm__(".code16\n"
-        "second_start:\n"
-        "  cli; mov %cs, %ax; mov %ax, %ds\n"
-        "  lgdtl second_gdtr - second_start\n"
-        "  mov $0x20, %eax; mov %eax, %cr4\n"
-        "  mov second_table - second_start, %eax; mov %eax, %cr3\n"
-        "  mov $0xc0000080, %ecx; rdmsr; or $0x100, %eax; wrmsr\n"
-        "  mov $0x80000011, %eax; mov %eax, %cr0\n"
-        "  ljmpl $8, $second_long\n"
-        "second_table: .long 0\n"
-        "second_gdtr: .word 23; .long second_gdt - second_start + 0x90000\n"
-        "second_gdt: .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff\n"
-        "second_end:\n"
-        ".code64\n"
-        "second_long:\n"
-        "  mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss\n"
-        "  mov $second_stack_end, %rsp; call second_main; cli; hlt\n"
-        ".bss; .balign 16; .skip 8192; second_stack_end: .text\n");
-extern u8 second_table[];
-
-void second_main(void);
-
 static volatile u32 go, done, last_seen, stop, bad;
 
 /* The manual's protocol: wait for the flag, serialize, execute. */
-void second_main(void)
+static void second_main(void)
 {
     u32 r[4];
 
@@ -166,53 +141,27 @@ void second_main(void)
     done = 0;
 }
 
-static void start_second(void)
-{
-    word at = TRAMPOLINE;
-
-    __asm__("" : "+r"(at));
-    for (u8 *p = second_start; p < second_end; p++) {
-        ((u8 *)at)[p - second_start] = *p;
-    }
-    *(u32 *)(at + (word)(second_table - second_start)) = (u32)read_cr3();
-    lapic_start();
-    lapic_write(ICR_HIGH, 1u << 24);
-    lapic_write(ICR, INIT);
-    lapic_write(ICR_HIGH, 1u << 24);
-    lapic_write(ICR, START_UP);
-}
-
-static bool wait_for(const volatile u32 *what, u32 value, u64 seconds)
-{
-    u64 until = rdtsc() + seconds * tsc_hz();
-
-    while (*what != value && rdtsc() < until) {
-        __asm__ volatile("pause");
-    }
-    return *what == value;
-}
-
 static void check_two(void)
 {
     bool good = true;
 
     write_code(code[1], 0);
     write_code(code[0], 1);
-    start_second();
+    second_start(second_main);
     for (u32 i = 1; good && i <= ROUNDS; i++) {
         *(volatile u32 *)(code[1] + 4) = i;
         go = i;
-        good = wait_for(&done, i, 20);
+        good = second_wait(&done, i, 20);
     }
     check(good, "the second CPU runs");
     check_is(bad, 0, "it executes what was written before the flag");
     for (u32 i = 1; i <= 200000; i++) {
         *(volatile u32 *)(code[0] + 4) = i;
     }
-    check(wait_for(&last_seen, 200000, 20), "without a protocol it sees the last in the end");
+    check(second_wait(&last_seen, 200000, 20), "without a protocol it sees the last in the end");
     check_is(bad, 0, "  and never one that was not written");
     stop = 1;
-    check(wait_for(&done, 0, 20), "and it has ended");
+    check(second_wait(&done, 0, 20), "and it has ended");
 }
 
 void guest_main(void)

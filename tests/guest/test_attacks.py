@@ -25,9 +25,9 @@ def rows(where):
     with open(os.path.join(HERE, "attacks.txt")) as file:
         for line in file:
             if line.strip() and not line.startswith("#"):
-                name, options, places = [cell.strip() for cell in line.split("|")]
+                name, arguments, places, *options = [cell.strip() for cell in line.split("|")]
                 if where in places.split(","):
-                    yield name, options
+                    yield name, arguments, "-m 64M " + "".join(options)
 
 
 # ---- on this host
@@ -36,11 +36,11 @@ def run_here(where):
     import guest
     failed = 0
     engine = ["-e", "interp"] if where == "interp" else ["-e", "hybrid-at-once", "--unprotected"]
-    for name, options in rows(where):
+    for name, arguments, options in rows(where):
         if where == "trusted":
-            options += " trusted"
-        with guest.Run(*engine, "--debug-exit", "-m", "64M", "-k", guest.path("attack"),
-                       "-a", options) as machine:
+            arguments += " trusted"
+        with guest.Run(*engine, "--debug-exit", *options.split(), "-k", guest.path("attack"),
+                       "-a", arguments) as machine:
             status = machine.wait(60)
             if status is None:
                 machine.end()
@@ -89,7 +89,7 @@ def kernel_version(path):
 SHELL = """
 cd %(folder)s
 attack() {
-    %(ringer)s run -e hybrid-at-once --debug-exit -m 64M -k %(guest)s -a "$1" >/tmp/out 2>&1
+    %(ringer)s run -e hybrid-at-once --debug-exit ${2:--m 64M} -k %(guest)s -a "$1" >/tmp/out 2>&1
 }
 report() {
     status=$?
@@ -114,8 +114,8 @@ def script(frames):
     s = symbols(os.environ["RINGER_CPU"])
     text = SHELL % {"folder": os.getcwd(), "ringer": os.environ["RINGER"],
                     "guest": os.path.join(os.environ["TEST_GUESTS"], "attack.elf")}
-    for name, options in rows("keys"):
-        text += "attack '%s keys%s'; report %s\n" % (options, frames, name)
+    for name, arguments, options in rows("keys"):
+        text += "attack '%s keys%s' '%s'; report %s\n" % (arguments, frames, options, name)
     for name in ("vcpu_gate_signal", "vcpu_pkru_signal", "vcpu_gate_signal_without_keys"):
         text += "attack 'handler keys first=%d%s'; report %s\n" % (s[name], frames, name)
     for name, first, end, options in (
