@@ -63,6 +63,8 @@ enum {
     INBOX_TIMER = 1 << 5,  /* the vCPU's own host timer has expired */
     INBOX_SMI = 1 << 6,
     INBOX_A20_OFF = 1 << 7, /* level of the A20 gate, while it is shut: as INBOX_EXTINT */
+    INBOX_IGNNE = 1 << 8,   /* level of IGNNE#: as INBOX_EXTINT */
+    INBOX_LEVELS = INBOX_EXTINT | INBOX_A20_OFF | INBOX_IGNNE, /* these stay when it is looked at */
 };
 
 struct interrupt_inbox {

@@ -14,8 +14,9 @@
 struct bus_port {
     u64 (*read)(void *context, enum bus_space space, u64 addr, unsigned size);
     void (*write)(void *context, enum bus_space space, u64 addr, u64 value, unsigned size);
-    int (*acknowledge)(void *context);     /* INTA cycle: the PIC's vector; -1: INTR has fallen */
-    void (*eoi)(void *context, u8 vector); /* level-triggered EOI, for the IOAPICs */
+    int (*acknowledge)(void *context);       /* INTA cycle: the PIC's vector; -1: INTR has fallen */
+    void (*eoi)(void *context, u8 vector);   /* level-triggered EOI, for the IOAPICs */
+    void (*ferr)(void *context, bool level); /* the CPU's FERR#; NULL: leads nowhere */
     void *context;
 };
 

@@ -27,6 +27,7 @@ enum ring_kind {
     RING_WRITE,       /* space, addr, size, value */
     RING_ACKNOWLEDGE, /* call: the PIC's vector */
     RING_EOI,         /* value is the vector */
+    RING_FERR,        /* value is the level of FERR# */
     RING_STATE,       /* the vCPU's state in its control block has changed */
     RING_SYNC,        /* call, --icount: time_ns has been reached */
     RING_SYNC_HALT,   /* call, --icount: halted; value is the vCPU's own next deadline */

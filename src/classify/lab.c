@@ -97,7 +97,11 @@ static void connect_cpu(struct lab *lab)
     cpu->cpu_count = 1;
     cpu->inbox = &lab->inbox;
     cpu->fabric = (struct interrupt_fabric){.inboxes = &lab->inbox, .count = 1};
-    cpu->port = (struct bus_port){port_read, port_write, port_acknowledge, port_eoi, lab};
+    cpu->port = (struct bus_port){.read = port_read,
+                                  .write = port_write,
+                                  .acknowledge = port_acknowledge,
+                                  .eoi = port_eoi,
+                                  .context = lab};
     cpu->ops = (struct cpu_ops){.arm_timer = arm_timer, .context = lab};
     cpu->clock = &lab->clock;
     mmu_init(&cpu->mmu, &lab->mem, &cpu_mmu_ops, cpu);

@@ -105,6 +105,7 @@ struct fpu {
     u64 last_ip, last_dp;
     u16 last_cs, last_ds, last_opcode;
     bool loaded; /* the guest's registers are in the host CPU now */
+    bool ferr;   /* FERR# is asserted: fpu_error() */
     u8 state[FPU_STATE_BYTES] __attribute__((aligned(64))); /* an XSAVE area, standard format */
 };
 

@@ -135,6 +135,9 @@ struct fpu_area *fpu_open(struct cpu *cpu)
 void fpu_close(struct cpu *cpu, u64 components)
 {
     area_of(cpu)->xstate_bv |= components;
+    if (cpu->fpu.ferr) {
+        fpu_error_look(cpu, area_of(cpu)->xstate_bv & XCR0_X87 ? area_of(cpu)->fsw : 0);
+    }
     if (cpu->fpu.loaded) {
         fpu_load(cpu);
     }

@@ -22,6 +22,7 @@
 
 /* FSW and FCW. */
 #define FSW_EXCEPTIONS 0x003fu
+#define FSW_SF         0x0040u
 #define FSW_ES         0x0080u
 #define FSW_B          0x8000u
 
@@ -62,6 +63,13 @@ void fpu_set_fsw(struct fpu_area *area, u16 fsw);
 
 /* FNINIT's effect on an area; the guest's instruction and data pointers are cleared too. */
 void fpu_initialize_x87(struct cpu *cpu, struct fpu_area *area);
+
+/* An x87 exception is pending, and an instruction waits for it.  True: it may go on all the same
+ * (IGNNE#).  False: #MF is pending, or the CPU has stopped before it and has asserted FERR#. */
+bool fpu_error(struct cpu *cpu);
+
+/* FSW may have changed while FERR# is asserted: take that back if no exception is pending. */
+void fpu_error_look(struct cpu *cpu, u16 fsw);
 
 /* cpu_run() calls these at its start and end.  Between them the guest's registers are in the host's
  * in ringer-cpu; elsewhere they do nothing. */

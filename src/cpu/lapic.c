@@ -294,7 +294,7 @@ u32 lapic_poll(struct cpu *cpu)
     u32 events;
 
     atomic_store(&inbox->attention, 0);
-    events = atomic_fetch_and(&inbox->events, INBOX_EXTINT | INBOX_A20_OFF);
+    events = atomic_fetch_and(&inbox->events, INBOX_LEVELS);
     control_set_a20(cpu, !(events & INBOX_A20_OFF));
     take_vectors(cpu);
     take_lint0(cpu, events & INBOX_EXTINT);

@@ -89,6 +89,7 @@ static const struct field cpu_fields[] = {
     FIELD(struct cpu, fpu.last_cs),
     FIELD(struct cpu, fpu.last_ds),
     FIELD(struct cpu, fpu.last_opcode),
+    FIELD(struct cpu, fpu.ferr),
     FIELDS_END,
 };
 

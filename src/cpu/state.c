@@ -110,6 +110,7 @@ static const struct row cpu_rows[] = {
     REGISTER("fpu last cs", fpu.last_cs),
     REGISTER("fpu last ds", fpu.last_ds),
     REGISTER("fpu last opcode", fpu.last_opcode),
+    REGISTER("ferr", fpu.ferr),
 };
 
 static const struct row paging_rows[] = {

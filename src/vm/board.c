@@ -17,6 +17,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "dev/fpu_error.h"
 #include "dev/i8259.h"
 #include "dev/ioapic.h"
 #include "host/futex.h"
@@ -100,6 +101,9 @@ static u64 perform(struct ringer *m, const struct ring_message *message)
                    : ~0ull;
     case RING_EOI:
         ioapic_eoi(m->pc.devices[PC_IOAPIC], (u8)message->value);
+        return 0;
+    case RING_FERR:
+        fpu_error_set(m->pc.devices[PC_FPU_ERROR], message->value);
         return 0;
     case RING_STATE:
         vcpus_check_states(m);

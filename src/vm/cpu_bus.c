@@ -59,14 +59,19 @@ static void wake(_Atomic u32 *attention)
  * guest that polls a timer would do so a thousand times as often as on a PC. */
 #define BUS_ACCESS_NS 1000
 
-/* Writes to the keyboard controller and to port 92 may move the A20 gate, and the next instruction
- * has to find it moved. */
-static bool may_move_a20(const struct ring_message *m)
+/* Writes to the keyboard controller and to port 92 may move the A20 gate, those to port F0 IGNNE#,
+ * and the next instruction has to find it moved. */
+static bool moves_a_pin(const struct ring_message *m)
 {
-    u64 end = m->addr + m->size;
+    static const struct {
+        u16 start, end;
+    } ports[] = {{0x60, 0x65}, {0x92, 0x93}, {0xf0, 0xf2}};
+    bool does = false;
 
-    return m->kind == RING_WRITE && m->space == BUS_PIO && m->addr <= 0x92 &&
-           (end > 0x92 || (m->addr <= 0x64 && end > 0x60));
+    for (unsigned i = 0; i < ARRAY_SIZE(ports); i++) {
+        does |= m->addr < ports[i].end && m->addr + m->size > ports[i].start;
+    }
+    return does && m->kind == RING_WRITE && m->space == BUS_PIO;
 }
 
 /* A doorbell says "look", and whoever looks sees all that was done before: it need not be waited
@@ -94,7 +99,7 @@ static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply
         /* Where there is another vCPU, a write is done before this one goes on.  Else the other may
          * take the guest's lock and write to the same device, and the board, which has a ring for
          * each, would not know which came first: a UART's IER then lost its transmit interrupt. */
-        if (wants_reply || (p->vm->cpu_count > 1 && !is_doorbell(p, m)) || may_move_a20(m)) {
+        if (wants_reply || (p->vm->cpu_count > 1 && !is_doorbell(p, m)) || moves_a_pin(m)) {
             return ring_call(p->ring, &p->ring_host, m);
         }
         ring_post(p->ring, &p->ring_host, m);
@@ -151,6 +156,13 @@ static void eoi(void *context, u8 vector)
     send(context, &m, false);
 }
 
+static void ferr(void *context, bool level)
+{
+    struct ring_message m = {.kind = RING_FERR, .value = level};
+
+    send(context, &m, true); /* IGNNE# may follow at once */
+}
+
 void vcpu_bus_init(struct vcpu_process *p)
 {
     p->ring_host = (struct ring_host){
@@ -165,6 +177,7 @@ void vcpu_bus_init(struct vcpu_process *p)
         .write = write,
         .acknowledge = acknowledge,
         .eoi = eoi,
+        .ferr = p->index == 0 ? ferr : NULL, /* as on a PC: the others' pins are not connected */
         .context = p,
     };
     p->cpu->fabric = (struct interrupt_fabric){

@@ -14,6 +14,7 @@
 #include "dev/debug_console.h"
 #include "dev/debug_exit.h"
 #include "dev/dma8237.h"
+#include "dev/fpu_error.h"
 #include "dev/fw_cfg.h"
 #include "dev/i8042.h"
 #include "dev/i8254.h"
@@ -35,6 +36,7 @@ enum {
     IRQ_COM1 = 4,
     IRQ_RTC = 8,
     IRQ_AUX = 12,
+    IRQ_FPU = 13,
     ISA_LINES = 16, /* from here on there is only the IOAPIC */
 };
 
@@ -84,6 +86,20 @@ static void set_intr(void *context, unsigned number, bool level)
         interrupt_post_event(&m->fabric, 0, INBOX_EXTINT);
     } else {
         atomic_fetch_and(&m->vm->inboxes[0].events, ~(u32)INBOX_EXTINT);
+    }
+}
+
+/* It is looked at only when an x87 exception is waited for, by the first CPU. */
+static void set_ignne(void *context, unsigned number, bool level)
+{
+    struct ringer *m = context;
+    _Atomic u32 *events = &m->vm->inboxes[0].events;
+
+    (void)number;
+    if (level) {
+        atomic_fetch_or(events, INBOX_IGNNE);
+    } else {
+        atomic_fetch_and(events, ~(u32)INBOX_IGNNE);
     }
 }
 
@@ -169,6 +185,15 @@ static int make_dma8237(struct ringer *m, const struct slot *slot, struct device
 {
     (void)m;
     return dma8237_create(slot, device);
+}
+
+static int make_fpu_error(struct ringer *m, const struct slot *slot, struct device **device)
+{
+    const struct fpu_error_config config = {
+        .irq = isa_line(m, IRQ_FPU),
+        .ignne = {.set = set_ignne, .context = m},
+    };
+    return fpu_error_create(slot, &config, device);
 }
 
 static int make_i8042(struct ringer *m, const struct slot *slot, struct device **device)
@@ -305,6 +330,7 @@ static int (*const table[PC_SLOTS])(struct ringer *, const struct slot *, struct
     [PC_I8254] = make_i8254,
     [PC_MC146818] = make_mc146818,
     [PC_DMA8237] = make_dma8237,
+    [PC_FPU_ERROR] = make_fpu_error,
     [PC_I8042] = make_i8042,
     [PC_RESET] = make_reset,
     [PC_VGA] = make_vga,

@@ -10,6 +10,7 @@ enum pc_slot { /* in the order of their creation: see the table in pc.c */
                PC_I8254,
                PC_MC146818,
                PC_DMA8237,
+               PC_FPU_ERROR,
                PC_I8042,
                PC_RESET,
                PC_VGA,

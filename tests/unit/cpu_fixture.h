@@ -132,7 +132,11 @@ static inline struct cpu_fixture *cpu_fixture_new(void)
     f->cpu->cpu_count = 1;
     f->cpu->inbox = f->inbox;
     f->cpu->fabric = (struct interrupt_fabric){.inboxes = f->inbox, .count = 1};
-    f->cpu->port = (struct bus_port){port_read, port_write, port_acknowledge, port_eoi, f};
+    f->cpu->port = (struct bus_port){.read = port_read,
+                                     .write = port_write,
+                                     .acknowledge = port_acknowledge,
+                                     .eoi = port_eoi,
+                                     .context = f};
     f->cpu->ops = (struct cpu_ops){.arm_timer = arm_timer, .context = f};
     f->cpu->clock = &f->clock;
     mmu_init(&f->cpu->mmu, &f->mem, &mmu_ops, f);

@@ -101,6 +101,6 @@ static bool segments_can_be_had(const struct cpu *cpu)
 
 bool runnable_if_mapped(const struct cpu *cpu)
 {
-    return !cpu->real_mode && !cpu->v86_mode && !(cpu->rflags & RFLAGS_TF) &&
+    return !cpu->real_mode && !cpu->v86_mode && !(cpu->rflags & RFLAGS_TF) && !cpu->fpu.ferr &&
            segments_can_be_had(cpu) && is_undisturbed(cpu);
 }

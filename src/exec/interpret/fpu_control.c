@@ -149,10 +149,10 @@ static u16 current_fsw(const struct cpu *cpu)
     return fsw;
 }
 
-/* A waiting instruction: is a #MF due before it? */
+/* A waiting instruction: may it go on, or is an exception due before it? */
 static bool wait_check(struct cpu *cpu)
 {
-    return current_fsw(cpu) & FSW_ES ? cpu_raise(cpu, VECTOR_MF) : true;
+    return current_fsw(cpu) & FSW_ES ? fpu_error(cpu) : true;
 }
 
 /* FLDENV and FRSTOR (op->aux). */
@@ -192,6 +192,22 @@ static s64 op_fninit(struct cpu *cpu, const struct op *op, s64 left)
     if (cpu->fpu.loaded) {
         __asm__ volatile("fninit");
     }
+    fpu_error_look(cpu, 0);
+    return next(cpu, op, left);
+}
+
+static s64 op_fnclex(struct cpu *cpu, const struct op *op, s64 left)
+{
+    if (!vector_check(cpu, ATTR_X87)) {
+        return fault(cpu, op, left);
+    }
+    if (cpu->fpu.loaded) {
+        __asm__ volatile("fnclex");
+    } else {
+        ((struct fpu_area *)cpu->fpu.state)->fsw &=
+            (u16) ~(FSW_EXCEPTIONS | FSW_SF | FSW_ES | FSW_B);
+    }
+    fpu_error_look(cpu, 0);
     return next(cpu, op, left);
 }
 
@@ -281,9 +297,11 @@ op_fn *fpu_control_handler(const struct cpu *cpu, const struct insn *insn, struc
         u8 aux;
         op_fn *fn;
     } handlers[] = {
-        {INSN_FNSTENV, 0, op_fnstenv}, {INSN_FNSAVE, 1, op_fnstenv},   {INSN_FLDENV, 0, op_fldenv},
-        {INSN_FRSTOR, 1, op_fldenv},   {INSN_FNINIT, 0, op_fninit},    {INSN_FWAIT, 0, op_fwait},
-        {INSN_LDMXCSR, 0, op_ldmxcsr}, {INSN_VLDMXCSR, 1, op_ldmxcsr},
+        {INSN_FNSTENV, 0, op_fnstenv},  {INSN_FNSAVE, 1, op_fnstenv},
+        {INSN_FLDENV, 0, op_fldenv},    {INSN_FRSTOR, 1, op_fldenv},
+        {INSN_FNINIT, 0, op_fninit},    {INSN_FWAIT, 0, op_fwait},
+        {INSN_FNCLEX, 0, op_fnclex},    {INSN_LDMXCSR, 0, op_ldmxcsr},
+        {INSN_VLDMXCSR, 1, op_ldmxcsr},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(handlers); i++) {
         if (insn->id == handlers[i].id) {

@@ -67,26 +67,84 @@ static inline bool check(struct cpu *cpu, const struct thunk *t)
     return vector_check(cpu, t->attributes);
 }
 
-bool vector_pending_mf(struct cpu *cpu, u32 attributes)
+/* Is there an x87 exception that such an instruction waits for? */
+static bool is_exception_due(struct cpu *cpu, u32 attributes)
 {
-    if (!(attributes & (ATTR_X87 | ATTR_MMX)) || attributes & ATTR_NOWAIT ||
-        !(fpu_open(cpu)->fsw & FSW_ES)) {
-        return false;
+    return attributes & (ATTR_X87 | ATTR_MMX) && !(attributes & ATTR_NOWAIT) &&
+           fpu_open(cpu)->fsw & FSW_ES;
+}
+
+/* Does it come before the instruction?  Then #MF is pending, in place of whatever was, or the CPU
+ * has stopped. */
+static bool is_held_up(struct cpu *cpu, u32 attributes)
+{
+    return is_exception_due(cpu, attributes) && !fpu_error(cpu);
+}
+
+/* The host has no IGNNE#: without the exceptions, which come back afterwards. */
+static u32 run_in_spite(struct cpu *cpu, const struct thunk *t, void *memory,
+                        struct thunk_image *image)
+{
+    struct fpu_area *area = fpu_open(cpu);
+    u16 exceptions = area->fsw & (FSW_EXCEPTIONS | FSW_SF);
+    bool ferr = cpu->fpu.ferr;
+
+    cpu->fpu.ferr = false; /* that nothing is pending now is nobody's business */
+    area->fsw &= (u16) ~(FSW_EXCEPTIONS | FSW_SF | FSW_ES | FSW_B);
+    fpu_close(cpu, XCR0_X87);
+    u32 result = thunk_run(cpu, t, memory, image);
+    area = fpu_open(cpu);
+    area->fsw = fpu_fsw_summary(area->fsw | exceptions, area->fcw);
+    cpu->fpu.ferr = ferr;
+    fpu_close(cpu, XCR0_X87);
+    return result;
+}
+
+static bool raise_simd(struct cpu *cpu)
+{
+    const struct fpu_area *area = fpu_open(cpu);
+    u32 unmasked = area->mxcsr & ~(area->mxcsr >> 7) & 0x3f;
+    bool xm = unmasked && cpu->mmu.paging.cr4 & CR4_OSXMMEXCPT;
+
+    return cpu_raise(cpu, xm ? VECTOR_XM : VECTOR_UD);
+}
+
+/* The host has met an exception. */
+APART u32 run_again(struct cpu *cpu, const struct thunk *t, void *memory, struct thunk_image *image)
+{
+    u32 result = THUNK_FAILED;
+
+    if (is_exception_due(cpu, t->attributes)) {
+        if (!fpu_error(cpu)) {
+            return THUNK_FAILED;
+        }
+        result = run_in_spite(cpu, t, memory, image);
     }
-    /* LIMIT: with CR0.NE clear a PC would raise IRQ 13 instead; every system since 1995 sets it. */
-    cpu_raise(cpu, VECTOR_MF);
+    if (result == THUNK_FAILED) {
+        raise_simd(cpu);
+    }
+    return result;
+}
+
+static inline bool run(struct cpu *cpu, const struct thunk *t, void *memory,
+                       struct thunk_image *image)
+{
+    u32 result = thunk_run(cpu, t, memory, image);
+    if (unlikely(result == THUNK_FAILED)) {
+        result = run_again(cpu, t, memory, image);
+        if (result == THUNK_FAILED) {
+            return false;
+        }
+    }
+    if (t->flags_written) {
+        cpu->flags = (u16)result;
+    }
     return true;
 }
 
-bool vector_raise(struct cpu *cpu, u32 attributes)
+bool vector_run(struct cpu *cpu, const struct thunk *t, void *memory, struct thunk_image *image)
 {
-    const struct fpu_area *area = fpu_open(cpu);
-    if (vector_pending_mf(cpu, attributes)) {
-        return false;
-    }
-    u32 unmasked = area->mxcsr & ~(area->mxcsr >> 7) & 0x3f;
-    bool xm = unmasked && cpu->mmu.paging.cr4 & CR4_OSXMMEXCPT;
-    return cpu_raise(cpu, xm ? VECTOR_XM : VECTOR_UD);
+    return run(cpu, t, memory, image);
 }
 
 /* ------------------------------------------------------------------ operands */
@@ -112,7 +170,7 @@ static bool open_read(struct cpu *cpu, const struct op *op, const struct thunk *
     if (likely(place->p)) {
         return true;
     }
-    if (vector_pending_mf(cpu, t->attributes) || !addressed) { /* it comes before all of memory's */
+    if (is_held_up(cpu, t->attributes) || !addressed) { /* it comes before all of memory's */
         return false;
     }
     place->p = buffer;
@@ -129,7 +187,7 @@ static bool open_write(struct cpu *cpu, const struct op *op, const struct thunk 
     if (likely(place->p)) {
         return true;
     }
-    if (vector_pending_mf(cpu, t->attributes) || !addressed) { /* it comes before all of memory's */
+    if (is_held_up(cpu, t->attributes) || !addressed) { /* it comes before all of memory's */
         return false;
     }
     if (!probe_slow(cpu, op->segment, place->gva, t->memory_size, &place->p)) {
@@ -186,19 +244,6 @@ static void put_gprs(struct cpu *cpu, const struct op *op, const struct thunk *t
 }
 
 /* ------------------------------------------------------------------ handlers */
-
-static inline bool run(struct cpu *cpu, const struct thunk *t, void *memory,
-                       struct thunk_image *image)
-{
-    u32 result = thunk_run(cpu, t, memory, image);
-    if (unlikely(result == THUNK_FAILED)) {
-        return vector_raise(cpu, t->attributes);
-    }
-    if (t->flags_written) {
-        cpu->flags = (u16)result;
-    }
-    return true;
-}
 
 /* Registers only, none of them general. */
 static s64 vector_register(struct cpu *cpu, const struct op *op, s64 left)

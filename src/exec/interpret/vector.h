@@ -29,12 +29,8 @@ bool thunk_prepare(struct cpu *cpu, const struct insn *insn, struct op *op);
 /* May the instruction be executed, by CR0, CR4 and XCR0?  False: #UD or #NM is pending. */
 bool vector_check(struct cpu *cpu, u32 attributes);
 
-/* A thunk of an instruction with these attributes has failed: raise what the host met. */
-bool vector_raise(struct cpu *cpu, u32 attributes);
-
-/* Is an x87 exception due before such an instruction?  Then #MF is pending, in place of whatever
- * was. */
-bool vector_pending_mf(struct cpu *cpu, u32 attributes);
+/* Run a thunk.  False: what the host met instead is pending, or the CPU has stopped before it. */
+bool vector_run(struct cpu *cpu, const struct thunk *t, void *memory, struct thunk_image *image);
 
 /* Handlers that need more than a thunk; NULL if insn has none.  They may set fields of *op. */
 op_fn *fpu_state_handler(struct cpu *cpu, const struct insn *insn, struct op *op);

@@ -31,8 +31,7 @@ static bool element_address(struct cpu *cpu, const struct op *op, u64 ea, unsign
 
 static bool run(struct cpu *cpu, const struct op *op, void *memory)
 {
-    const struct thunk *t = thunk_of(op);
-    return thunk_run(cpu, t, memory, NULL) != THUNK_FAILED || vector_raise(cpu, t->attributes);
+    return vector_run(cpu, thunk_of(op), memory, NULL);
 }
 
 /* ------------------------------------------------------------------ masked moves; op->aux: bytes
