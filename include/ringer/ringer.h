@@ -41,13 +41,20 @@ enum ringer_protocol {
 /* Receives what the guest sends on a serial port or the debug console. */
 typedef void ringer_output_fn(void *context, const void *bytes, size_t size);
 
-#define RINGER_SERIAL_PORTS 2
+/* What a guest may take for its console. */
+enum ringer_port {
+    RINGER_PORT_COM1,
+    RINGER_PORT_COM2,
+    RINGER_PORT_HVC0, /* of a RINGER_DEVICE_CONSOLE */
+    RINGER_SERIAL_PORTS
+};
 
 enum ringer_device_kind {
     RINGER_DEVICE_DISK, /* virtio-blk */
     RINGER_DEVICE_NET,  /* virtio-net */
     RINGER_DEVICE_RNG,  /* virtio-rng: randomness of the host; with icount, always the same */
     RINGER_DEVICE_SHARE, /* virtio-fs: a directory of the host */
+    RINGER_DEVICE_CONSOLE, /* virtio-console, at most one: RINGER_PORT_HVC0 is behind it */
 };
 
 /* What stands behind a network card. */
@@ -110,11 +117,16 @@ struct ringer_config {
     FILE *trace_file;   /* NULL: standard error */
 
     struct {
-        /* "none", "pty", "file:PATH", "unix:PATH" (a listening socket), or "callback". */
+        /* "none", "pty", "file:PATH", "unix:PATH" (a listening socket), or "callback".  NULL is
+         * "none". */
         const char *backend;
-        ringer_output_fn *output; /* for "callback" */
+        ringer_output_fn *output; /* for "callback": takes everything */
+        /* For "callback" and RINGER_PORT_HVC0, may be NULL: takes what it can without waiting, and
+         * returns how much; when it can take more, ringer_serial_writable().  Used in real time
+         * while the machine runs, so that a slow reader holds up only who writes. */
+        size_t (*write)(void *context, const void *bytes, size_t size);
         void *context;
-    } serial[RINGER_SERIAL_PORTS];
+    } serial[RINGER_SERIAL_PORTS]; /* enum ringer_port */
     const struct ringer_device *devices; /* on the PCI bus, in the order of their slots from 1 */
     unsigned device_count;
     void (*message)(void *context, const char *line); /* for the user; NULL: standard error */
@@ -195,6 +207,13 @@ RINGER_API size_t ringer_serial_input(struct ringer *machine, unsigned port, con
                                       size_t size);
 RINGER_API void ringer_serial_on_ready(struct ringer *machine, unsigned port,
                                        void (*ready)(void *context), void *context);
+
+/* The port's write() can take more than it did. */
+RINGER_API void ringer_serial_writable(struct ringer *machine, unsigned port);
+
+/* The terminal on which RINGER_PORT_HVC0 is shown has this size.  -ENODEV: there is no such device.
+ */
+RINGER_API int ringer_console_resize(struct ringer *machine, unsigned columns, unsigned rows);
 
 /* Where a back end can be found: the name of a pty, the path of a socket; NULL if nowhere. */
 RINGER_API const char *ringer_serial_path(const struct ringer *machine, unsigned port);

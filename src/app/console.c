@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "app/terminal.h"
@@ -89,23 +90,77 @@ static void output_failed(struct console *console, int error)
     }
 }
 
+/* Writes a little, where there is room for it.  Returns how much went. */
+static size_t write_chunk(struct console *console, const uint8_t *bytes, size_t size)
+{
+    ssize_t count = write(STDOUT_FILENO, bytes, size < OUTPUT_CHUNK ? size : OUTPUT_CHUNK);
+    if (count > 0) {
+        console->in_line = !console->display && bytes[count - 1] != '\n';
+        return (size_t)count;
+    }
+    if (errno != EINTR && errno != EAGAIN) {
+        output_failed(console, errno);
+    }
+    return 0;
+}
+
 void console_output(void *context, const void *bytes, size_t size)
 {
     struct console *console = context;
-    const uint8_t *next = bytes;
-    while (size > 0 && !console->output_error) {
+    size_t done = 0;
+    while (done < size && !console->output_error) {
         if (!wait_for_output(console)) {
             return;
         }
-        ssize_t count = write(STDOUT_FILENO, next, size < OUTPUT_CHUNK ? size : OUTPUT_CHUNK);
-        if (count > 0) {
-            console->in_line = !console->display && next[count - 1] != '\n';
-            next += count;
-            size -= (size_t)count;
-        } else if (errno != EINTR && errno != EAGAIN) {
-            output_failed(console, errno);
-        }
+        done += write_chunk(console, (const uint8_t *)bytes + done, size - done);
     }
+}
+
+static void writable(void *context)
+{
+    struct console *console = context;
+    ringer_watch_fd(console->machine, console->room_fd, NULL, NULL);
+    console->room_watched = false;
+    ringer_serial_writable(console->machine, console->port);
+}
+
+/* The event loop makes non-blocking what it watches, and others share standard output.  So it
+ * watches an epoll instance that watches that. */
+static bool watch_room(struct console *console)
+{
+    if (console->room_fd < 0) {
+        struct epoll_event event = {.events = EPOLLOUT};
+        int fd = epoll_create1(EPOLL_CLOEXEC);
+        if (epoll_ctl(fd, EPOLL_CTL_ADD, STDOUT_FILENO, &event) < 0) {
+            close(fd);
+            return false;
+        }
+        console->room_fd = fd;
+    }
+    if (!console->room_watched) {
+        console->room_watched =
+            ringer_watch_fd(console->machine, console->room_fd, writable, console) == 0;
+    }
+    return console->room_watched;
+}
+
+size_t console_write(void *context, const void *bytes, size_t size)
+{
+    struct console *console = context;
+    struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    size_t done = 0;
+    if (!console->machine) {
+        console_output(console, bytes, size);
+        return size;
+    }
+    while (done < size && !console->output_error && poll(&fd, 1, 0) > 0) {
+        done += write_chunk(console, (const uint8_t *)bytes + done, size - done);
+    }
+    if (done < size && !console->output_error && !watch_room(console)) {
+        console_output(console, (const uint8_t *)bytes + done, size - done);
+        return size;
+    }
+    return console->output_error ? size : done; /* there is no other way for the rest */
 }
 
 void console_end_line(struct console *console)
@@ -282,6 +337,34 @@ static void readable(void *context)
     watch(console);
 }
 
+/* The virtio console tells the guest how large its terminal is. */
+static void tell_size(struct console *console)
+{
+    unsigned columns, rows;
+    terminal_size(&columns, &rows);
+    ringer_console_resize(console->machine, columns, rows);
+}
+
+static void on_terminal_change(void *context)
+{
+    uint64_t count;
+    if (read(terminal_changes(), &count, sizeof(count)) == sizeof(count)) {
+        tell_size(context);
+    }
+}
+
+static int watch_size(struct console *console)
+{
+    if (console->port != RINGER_PORT_HVC0 || console->display || !console->output_tty ||
+        terminal_changes() < 0) {
+        return 0;
+    }
+    tell_size(console);
+    int result = ringer_watch_fd(console->machine, terminal_changes(), on_terminal_change, console);
+    console->size_watched = result == 0;
+    return result;
+}
+
 static void ready(void *context)
 {
     struct console *console = context;
@@ -295,12 +378,13 @@ static void ready(void *context)
 
 /* ------------------------------------------------------------------ life */
 
-void console_init(struct console *console, unsigned port, struct display *display,
+void console_init(struct console *console, enum ringer_port port, struct display *display,
                   const volatile int *interrupted)
 {
     *console = (struct console){.port = port,
                                 .display = display,
                                 .interrupted = interrupted,
+                                .room_fd = -1,
                                 .output_tty = isatty(STDOUT_FILENO)};
     monitor_init(&console->monitor, console_output, console);
 }
@@ -324,10 +408,11 @@ int console_attach(struct console *console, struct ringer *machine)
         ringer_serial_on_ready(machine, console->port, ready, console);
     }
     flush(console);
-    if (console->ended) {
-        return 0;
+    int result = watch_size(console);
+    if (result < 0 || console->ended) {
+        return result;
     }
-    int result = console->file ? -EPERM : ringer_watch_fd(machine, STDIN_FILENO, readable, console);
+    result = console->file ? -EPERM : ringer_watch_fd(machine, STDIN_FILENO, readable, console);
     if (result == -EPERM) { /* epoll's word for a file that is always readable */
         console->file = true;
         pump_file(console);
@@ -351,6 +436,13 @@ void console_detach(struct console *console)
         if (console->display) {
             display_detach(console->display);
         }
+        if (console->room_watched) {
+            ringer_watch_fd(console->machine, console->room_fd, NULL, NULL);
+        }
+        if (console->size_watched) {
+            ringer_watch_fd(console->machine, terminal_changes(), NULL, NULL);
+        }
+        console->room_watched = console->size_watched = false;
         console->watched = false;
         console->machine = NULL;
     }

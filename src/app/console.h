@@ -1,6 +1,6 @@
 /*
- * console.h - a guest's serial port, or its screen and keyboard, on standard input and output, with
- * the escape keys.
+ * console.h - a guest's serial port or virtio console, or its screen and keyboard, on standard
+ * input and output, with the escape keys.
  *
  * Only if standard input is a terminal are there escape keys, after Ctrl-A: a pipe's bytes reach
  * the guest as they are.
@@ -20,7 +20,7 @@
 
 struct console {
     struct ringer *machine; /* NULL between two machines */
-    unsigned port;
+    enum ringer_port port;
     struct display *display; /* the screen, instead of the port; NULL: the port */
     bool terminal;           /* standard input is one, and raw */
     bool escape;             /* the last byte was Ctrl-A */
@@ -31,9 +31,12 @@ struct console {
     bool in_line;            /* what was written last did not end a line */
     int output_error;        /* an errno, once standard output takes nothing any more; else 0 */
     bool waiting;            /* for standard output: the machine must not be called */
-    bool quit;               /* the user asked for the end */
-    bool want_monitor;       /* asked for while waiting */
-    bool telling; /* the escape keys are told instead of the screen, until the next key */
+    int room_fd;             /* can be read once standard output takes something; -1: none */
+    bool room_watched;
+    bool size_watched; /* changes of the terminal's size are */
+    bool quit;         /* the user asked for the end */
+    bool want_monitor; /* asked for while waiting */
+    bool telling;      /* the escape keys are told instead of the screen, until the next key */
     uint8_t pending[CONSOLE_PENDING]; /* from standard input, not yet taken by the guest */
     size_t pending_size;
     const volatile int *interrupted; /* not 0 once a signal wants the end */
@@ -42,7 +45,7 @@ struct console {
 
 /* interrupted points at what is not 0 once a signal wants the end.  With a display, which is
  * borrowed, it is the machine's screen and keyboard. */
-void console_init(struct console *console, unsigned port, struct display *display,
+void console_init(struct console *console, enum ringer_port port, struct display *display,
                   const volatile int *interrupted);
 
 /* Makes the terminal raw if there is one: from here the guest has it. */
@@ -52,6 +55,10 @@ void console_start(struct console *console);
  * output, but not once the user or a signal wants the end.  If it cannot be written, output_error
  * says why, and the machine is stopped. */
 void console_output(void *context, const void *bytes, size_t size);
+
+/* The same without waiting, for a port that can wait: returns how much was taken, and calls
+ * ringer_serial_writable() when standard output takes more. */
+size_t console_write(void *context, const void *bytes, size_t size);
 
 /* True once the user asked for the machine's end, or its output has no way to go. */
 bool console_wants_end(const struct console *console);

@@ -21,7 +21,7 @@ static struct ringer *volatile running[2];
 
 struct lockstep {
     struct options options;
-    struct ringer_device devices[OPTIONS_DEVICES_MAX + 1];
+    struct ringer_device devices[OPTIONS_ALL_DEVICES_MAX];
     char engines[2][32];
     uint64_t interval;
     bool terminal; /* progress is shown */

@@ -91,7 +91,7 @@ static bool info_status(struct monitor *monitor)
     for (unsigned port = 0; port < RINGER_SERIAL_PORTS; port++) {
         const char *path = ringer_serial_path(monitor->machine, port);
         if (path) {
-            print(monitor, "COM%u is at %s\r\n", port + 1, path);
+            print(monitor, "%s is at %s\r\n", report_port_name((enum ringer_port)port), path);
         }
     }
     return false;

@@ -18,8 +18,8 @@
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
 static parse_fn parse_memory, parse_cpus, parse_disk, parse_net, parse_protocol, parse_console,
-    parse_serial2, parse_display, parse_share, parse_debug_console, parse_gdb, parse_record,
-    parse_replay, parse_stats;
+    parse_serial2, parse_hvc, parse_display, parse_share, parse_debug_console, parse_gdb,
+    parse_record, parse_replay, parse_stats;
 
 struct row {
     char letter;          /* 0: none */
@@ -55,11 +55,11 @@ static const struct row rows[] = {
      "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
     {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
      parse_console, 0},
+    {0, "hvc", "WHERE", "virtio console hvc0; --serial2: COM2; likewise", BACKENDS, parse_hvc, 0},
     {0, "serial2", "WHERE", NULL, BACKENDS, parse_serial2, 0},
     {0, "display", "WHAT", "text: the screen, in this terminal; none", "none text", parse_display,
      0},
-    {0, "debug-exit", NULL, "port 0xf4: writing V ends with status V*2+1", "", NULL,
-     MEMBER(debug_exit)},
+    {0, "debug-exit", NULL, NULL, "", NULL, MEMBER(debug_exit)},
     {0, "debug-console", "[=FILE]", "port 0xe9, to FILE or standard error", "file",
      parse_debug_console, 0},
     {0, "testdev", NULL, NULL, "", NULL, MEMBER(testdev)},
@@ -172,9 +172,11 @@ static bool parse_protocol(struct options *options, const char *value, char *err
     return false;
 }
 
-static bool check_backend(const char *option, const char *value, char *error, size_t error_size)
+static bool set_port(struct options *options, enum ringer_port port, const char *option,
+                     const char *value, char *error, size_t error_size)
 {
     static const char *const exact[] = {"stdio", "pty", "none"};
+    options->ports[port] = value;
     for (size_t i = 0; i < ARRAY_SIZE(exact); i++) {
         if (!strcmp(value, exact[i])) {
             return true;
@@ -192,15 +194,22 @@ static bool check_backend(const char *option, const char *value, char *error, si
 static bool parse_console(struct options *options, const char *value, char *error,
                           size_t error_size)
 {
-    options->console = value;
-    return check_backend("console", value, error, error_size);
+    return set_port(options, RINGER_PORT_COM1, "console", value, error, error_size);
 }
 
 static bool parse_serial2(struct options *options, const char *value, char *error,
                           size_t error_size)
 {
-    options->serial2 = value;
-    return check_backend("serial2", value, error, error_size);
+    return set_port(options, RINGER_PORT_COM2, "serial2", value, error, error_size);
+}
+
+static bool parse_hvc(struct options *options, const char *value, char *error, size_t error_size)
+{
+    if (!strcmp(value, "none")) { /* then the machine has no such device */
+        options->ports[RINGER_PORT_HVC0] = NULL;
+        return true;
+    }
+    return set_port(options, RINGER_PORT_HVC0, "hvc", value, error, error_size);
 }
 
 static bool parse_display(struct options *options, const char *value, char *error,
@@ -308,6 +317,11 @@ static const struct row *find_row(int value)
     return NULL;
 }
 
+bool options_is_stdio(const struct options *options, enum ringer_port port)
+{
+    return options->ports[port] && !strcmp(options->ports[port], "stdio");
+}
+
 /* Checks what no option can check alone. */
 static bool check(const struct options *options, char *error, size_t error_size)
 {
@@ -319,13 +333,16 @@ static bool check(const struct options *options, char *error, size_t error_size)
         snprintf(error, error_size, "a run is either recorded or replayed: --record or --replay");
         return false;
     }
-    bool stdio = !strcmp(options->console, "stdio"), stdio2 = !strcmp(options->serial2, "stdio");
-    if (options->display && (stdio || stdio2)) {
+    unsigned on_stdio = 0;
+    for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
+        on_stdio += options_is_stdio(options, (enum ringer_port)i);
+    }
+    if (options->display && on_stdio) {
         snprintf(error, error_size,
                  "the terminal shows the screen: a serial port cannot be on stdio, too");
         return false;
     }
-    if (stdio && stdio2) {
+    if (on_stdio > 1) {
         snprintf(error, error_size,
                  "only one serial port can be on stdio: add --console with another place");
         return false;
@@ -343,7 +360,6 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
         .cpus = RINGER_CONFIG_DEFAULT.cpus,
         .engine = RINGER_CONFIG_DEFAULT.engine,
         .protocol = RINGER_PROTOCOL_AUTO,
-        .serial2 = "none",
     };
     opterr = 0;
     optind = 0;
@@ -364,8 +380,9 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
             return false;
         }
     }
-    if (!options->console) {
-        options->console = options->display ? "none" : "stdio";
+    if (!options->ports[RINGER_PORT_COM1]) {
+        bool taken = options->display || options_is_stdio(options, RINGER_PORT_HVC0);
+        options->ports[RINGER_PORT_COM1] = taken ? "none" : "stdio";
     }
     if (options->help || options->version) {
         return true;
@@ -379,10 +396,14 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
 }
 
 void options_configure(const struct options *options, struct ringer_config *config,
-                       struct ringer_device devices[OPTIONS_DEVICES_MAX + 1])
+                       struct ringer_device devices[OPTIONS_ALL_DEVICES_MAX])
 {
+    unsigned count = options->device_count + 1;
     devices[0] = (struct ringer_device){.kind = RINGER_DEVICE_RNG};
     memcpy(devices + 1, options->devices, options->device_count * sizeof(devices[0]));
+    if (options->ports[RINGER_PORT_HVC0]) {
+        devices[count++] = (struct ringer_device){.kind = RINGER_DEVICE_CONSOLE};
+    }
     *config = RINGER_CONFIG_DEFAULT;
     config->memory_bytes = options->memory_bytes;
     config->cpus = options->cpus;
@@ -393,7 +414,7 @@ void options_configure(const struct options *options, struct ringer_config *conf
     config->debug_console = options->debug_console;
     config->testdev = options->testdev;
     config->devices = devices;
-    config->device_count = options->device_count + 1;
+    config->device_count = count;
 }
 
 void options_print_help(FILE *file)

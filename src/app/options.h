@@ -10,7 +10,8 @@
 
 #include "app/gdb/listen.h"
 
-#define OPTIONS_DEVICES_MAX 32
+#define OPTIONS_DEVICES_MAX     32
+#define OPTIONS_ALL_DEVICES_MAX (OPTIONS_DEVICES_MAX + 2) /* with those that come by themselves */
 
 struct options {
     const char *kernel, *initrd, *append;
@@ -18,8 +19,8 @@ struct options {
     unsigned cpus;
     const char *engine;
     enum ringer_protocol protocol;
-    const char *console, *serial2; /* "stdio", or a back end of ringer.h */
-    bool display;                  /* the screen is shown in the terminal */
+    const char *ports[RINGER_SERIAL_PORTS]; /* "stdio", or a back end of ringer.h; NULL: none */
+    bool display;                           /* the screen is shown in the terminal */
     bool debug_exit;
     bool debug_console;
     const char *debug_console_path; /* NULL: standard error */
@@ -41,10 +42,14 @@ struct options {
  * from argv.  False, with a line for people in error, where they are wrong. */
 bool options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
 
+/* Is the port on standard input and output? */
+bool options_is_stdio(const struct options *options, enum ringer_port port);
+
 /* The machine itself, from RINGER_CONFIG_DEFAULT on; not what is around it.  *config borrows
- * devices, which is filled in: with the source of randomness, and those of the options. */
+ * devices, which is filled in: with the source of randomness, those of the options, and the
+ * console. */
 void options_configure(const struct options *options, struct ringer_config *config,
-                       struct ringer_device devices[OPTIONS_DEVICES_MAX + 1]);
+                       struct ringer_device devices[OPTIONS_ALL_DEVICES_MAX]);
 
 /* What `ringer run --help` says; fits a screen of 80 by 24. */
 void options_print_help(FILE *file);

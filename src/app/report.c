@@ -82,6 +82,13 @@ static void put_count(struct json_object *object, const char *name, uint64_t cou
     json_object_object_add(object, name, json_object_new_int64((int64_t)count));
 }
 
+const char *report_port_name(enum ringer_port port)
+{
+    static const char *const names[RINGER_SERIAL_PORTS] = {
+        [RINGER_PORT_COM1] = "COM1", [RINGER_PORT_COM2] = "COM2", [RINGER_PORT_HVC0] = "hvc0"};
+    return names[port];
+}
+
 int report_stats(FILE *file, struct ringer *machine)
 {
     struct ringer_stats stats;

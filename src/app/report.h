@@ -14,6 +14,9 @@ size_t report_registers(char *text, size_t size, const struct ringer_registers *
 /* What a vCPU was doing when the machine ended badly: registers and the instruction at RIP. */
 void report_cpu(FILE *file, struct ringer *machine, unsigned cpu);
 
+/* "COM1", "COM2", "hvc0". */
+const char *report_port_name(enum ringer_port port);
+
 /* Writes the machine's figures as JSON.  0 or -errno. */
 int report_stats(FILE *file, struct ringer *machine);
 

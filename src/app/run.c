@@ -21,10 +21,10 @@ static struct ringer *volatile running;
 
 struct run {
     struct options options;
-    struct ringer_device devices[OPTIONS_DEVICES_MAX + 1]; /* the randomness, and the user's */
+    struct ringer_device devices[OPTIONS_ALL_DEVICES_MAX]; /* see options_configure() */
     struct console console;
     struct display display;
-    bool on_stdio; /* the console is one of the serial ports, or the screen */
+    bool on_stdio; /* the console is one of the ports, or the screen */
     FILE *stats_file, *debug_file;
     FILE *error_file;       /* standard error while the guest has the terminal; NULL: stderr */
     struct gdb_server *gdb; /* NULL: none */
@@ -112,7 +112,6 @@ static void debug_output(void *context, const void *bytes, size_t size)
 static void configure(struct run *run, struct ringer_config *config)
 {
     const struct options *o = &run->options;
-    const char *where[RINGER_SERIAL_PORTS] = {o->console, o->serial2};
     options_configure(o, config, run->devices);
     config->record_path = o->record;
     config->replay_path = o->replay;
@@ -126,9 +125,10 @@ static void configure(struct run *run, struct ringer_config *config)
         config->debug_context = run->debug_file ? run->debug_file : run->error_file;
     }
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
-        bool stdio = !strcmp(where[i], "stdio");
-        config->serial[i].backend = stdio ? "callback" : where[i];
+        bool stdio = options_is_stdio(o, (enum ringer_port)i);
+        config->serial[i].backend = stdio ? "callback" : o->ports[i];
         config->serial[i].output = stdio ? console_output : NULL;
+        config->serial[i].write = stdio ? console_write : NULL;
         config->serial[i].context = stdio ? &run->console : NULL;
     }
 }
@@ -175,14 +175,13 @@ static void destroy(struct run *run)
     run->machine = NULL;
 }
 
-/* Tells where to find the serial ports that are neither here nor named by the user. */
+/* Tells where to find the ports that are neither here nor named by the user. */
 static void tell_paths(struct run *run)
 {
-    const char *where[RINGER_SERIAL_PORTS] = {run->options.console, run->options.serial2};
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
-        const char *path = ringer_serial_path(run->machine, i);
-        if (!strcmp(where[i], "pty") && path) {
-            fprintf(stderr, "ringer: COM%u is at %s\n", i + 1, path);
+        const char *where = run->options.ports[i], *path = ringer_serial_path(run->machine, i);
+        if (where && !strcmp(where, "pty") && path) {
+            fprintf(stderr, "ringer: %s is at %s\n", report_port_name((enum ringer_port)i), path);
         }
     }
     if (run->gdb && (run->options.gdb.wait ||
@@ -379,11 +378,13 @@ int run_main(int argc, char **argv)
     if (run.options.gdb.text && !open_gdb(&run)) {
         return STATUS_USER;
     }
-    bool second = !strcmp(run.options.serial2, "stdio");
-    run.on_stdio = run.options.display || second || !strcmp(run.options.console, "stdio");
+    enum ringer_port port = RINGER_PORT_COM1;
+    while (port < RINGER_SERIAL_PORTS && !options_is_stdio(&run.options, port)) {
+        port++;
+    }
+    run.on_stdio = run.options.display || port < RINGER_SERIAL_PORTS;
     display_init(&run.display, console_output, &run.console);
-    console_init(&run.console, second ? 1 : 0, run.options.display ? &run.display : NULL,
-                 &caught_signal);
+    console_init(&run.console, port, run.options.display ? &run.display : NULL, &caught_signal);
     run.error_file = terminal_open_errors();
     catch_signals();
     int status = run_all(&run);

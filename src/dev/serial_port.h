@@ -10,6 +10,9 @@ struct serial_port_ops {
     /* There is room again after a receive call took less than it was given.  May call it.  May be
      * NULL. */
     void (*ready)(void *context);
+    /* For devices that can wait: how many bytes transmit() takes now.  After it was 0 the device is
+     * told when it is more.  May be NULL: any number. */
+    size_t (*room)(void *context);
 };
 
 #endif

@@ -158,15 +158,19 @@ static int make_consoles(struct ringer *m)
     int error = 0;
 
     for (unsigned i = 0; i < RINGER_SERIAL_PORTS && error >= 0; i++) {
-        error = serial_create(m, i, c->serial[i].backend, c->serial[i].output, c->serial[i].context,
-                              &m->serials[i]);
+        const struct serial_back back = {.backend = c->serial[i].backend,
+                                         .output = c->serial[i].output,
+                                         .write = c->serial[i].write,
+                                         .context = c->serial[i].context};
+        error = serial_create(m, i, &back, &m->serials[i]);
     }
     if (error < 0 || !c->debug_console) {
         return error;
     }
-    return serial_create(m, RINGER_SERIAL_PORTS, "callback",
-                         c->debug_output ? c->debug_output : standard_error, c->debug_context,
-                         &m->debug_console);
+    const struct serial_back debug = {.backend = "callback",
+                                      .output = c->debug_output ? c->debug_output : standard_error,
+                                      .context = c->debug_context};
+    return serial_create(m, RINGER_SERIAL_PORTS, &debug, &m->debug_console);
 }
 
 static int make(struct ringer *m)
@@ -322,7 +326,7 @@ static int run_until(struct ringer *m, u64 instructions, struct ringer_exit *end
     }
     board_run(m);
     machine_hold(m);
-    board_flush(m);
+    board_finish(m);
     m->running = false;
     input_end_run(m);
     *end = how_it_ended(m);

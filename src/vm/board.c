@@ -261,6 +261,14 @@ void board_flush(struct ringer *m)
     trace_drain(m);
 }
 
+void board_finish(struct ringer *m)
+{
+    board_flush(m);
+    for (unsigned i = 0; i < RINGER_SERIAL_PORTS; i++) {
+        serial_finish(m->serials[i]);
+    }
+}
+
 /* Let the event loop run; sleep in it if nothing has come meanwhile. */
 static void loop_once(struct ringer *m)
 {

@@ -32,4 +32,7 @@ void board_wake(struct ringer *machine);
 /* Send what the guest has written to serial ports and to the trace. */
 void board_flush(struct ringer *machine);
 
+/* The machine stops: the same, and whoever takes it slowly is waited for. */
+void board_finish(struct ringer *machine);
+
 #endif

@@ -134,14 +134,22 @@ static int make_share(struct ringer *m, const struct ringer_device *config, stru
     return error < 0 ? error : virtio_fs_create(bus, &fs, device);
 }
 
+/* ------------------------------------------------------------------ virtio-console */
+
+static int make_console(struct ringer *m, const struct ringer_device *config, struct pci_bus *bus,
+                        struct device **device)
+{
+    (void)config; /* its back end is a port's */
+    return console_create(m, bus, device);
+}
+
 /* ------------------------------------------------------------------ all of them */
 
 static int (*const makers[])(struct ringer *, const struct ringer_device *, struct pci_bus *,
                              struct device **) = {
-    [RINGER_DEVICE_DISK] = make_disk,
-    [RINGER_DEVICE_NET] = make_net,
-    [RINGER_DEVICE_RNG] = make_rng,
-    [RINGER_DEVICE_SHARE] = make_share,
+    [RINGER_DEVICE_DISK] = make_disk,       [RINGER_DEVICE_NET] = make_net,
+    [RINGER_DEVICE_RNG] = make_rng,         [RINGER_DEVICE_SHARE] = make_share,
+    [RINGER_DEVICE_CONSOLE] = make_console,
 };
 
 int devices_create(struct ringer *m)

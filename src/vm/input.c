@@ -40,6 +40,24 @@ static void ask_keyboard(struct ringer *m, unsigned unit)
     keyboard_ask(m->keyboard);
 }
 
+static size_t offer_console(struct ringer *m, unsigned unit, const u8 *bytes, size_t size)
+{
+    (void)unit;
+    return console_offer(m, bytes, size);
+}
+
+static size_t offer_console_size(struct ringer *m, unsigned unit, const u8 *bytes, size_t size)
+{
+    (void)unit;
+    return console_offer_size(m, bytes, size);
+}
+
+static void ask_console_size(struct ringer *m, unsigned unit)
+{
+    (void)unit;
+    console_ask_size(m);
+}
+
 #define NET_SOURCE(n) [INPUT_NET1 + (n)] = {nic_offer, nic_ask, n, true}
 
 static const struct {
@@ -48,9 +66,11 @@ static const struct {
     unsigned unit;
     bool whole; /* its bytes are taken all or not at all, and how many they are decides */
 } sources[INPUT_SOURCES] = {
-    [INPUT_COM1] = {offer_serial, ask_serial, 0, false},
-    [INPUT_COM2] = {offer_serial, ask_serial, 1, false},
+    [INPUT_COM1] = {offer_serial, ask_serial, RINGER_PORT_COM1, false},
+    [INPUT_COM2] = {offer_serial, ask_serial, RINGER_PORT_COM2, false},
     [INPUT_KEYBOARD] = {offer_keyboard, ask_keyboard, 0, false},
+    [INPUT_HVC0] = {offer_console, ask_serial, RINGER_PORT_HVC0, false},
+    [INPUT_HVC0_SIZE] = {offer_console_size, ask_console_size, 0, true},
     NET_SOURCE(0),
     NET_SOURCE(1),
     NET_SOURCE(2),

@@ -30,6 +30,8 @@ enum input_source {
     INPUT_KEYBOARD,
     INPUT_NET1, /* one for each network card */
     INPUT_NET8 = INPUT_NET1 + NICS_MAX - 1,
+    INPUT_HVC0,
+    INPUT_HVC0_SIZE,
     INPUT_SOURCES
 }; /* numbers are in files: append */
 

@@ -16,6 +16,7 @@
 #include "bus/region.h"
 #include "host/process.h"
 #include "vm/arena.h"
+#include "vm/console.h"
 #include "vm/input.h"
 #include "vm/keyboard.h"
 #include "vm/made.h"
@@ -79,6 +80,7 @@ struct ringer {
     struct slot slot;
     struct pc pc;
     struct keyboard *keyboard;
+    struct console console;
     struct disk *disks;
     struct nic *nics[NICS_MAX];
     unsigned nic_count;

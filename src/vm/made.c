@@ -26,6 +26,7 @@ static const struct field disk_fields[] = {
 static const struct field *const device_fields[] = {
     [RINGER_DEVICE_DISK] = disk_fields,
     [RINGER_DEVICE_RNG] = fields_none,
+    [RINGER_DEVICE_CONSOLE] = fields_none,
 };
 
 const struct field *made_device_fields(unsigned kind)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vm/checkpoint.h"
+#include "vm/console.h"
 #include "vm/machine.h"
 
 #define INPUT_BYTES 256
@@ -27,10 +28,13 @@ struct serial {
     enum kind kind;
     char *path;
     ringer_output_fn *callback;
+    size_t (*write)(void *context, const void *bytes, size_t size); /* may be NULL */
     void *context;
-    int fd;                    /* file, pty's master, connected client; -1 for none */
-    int other_fd;              /* pty's slave, kept open; listening socket */
-    struct watch *watch;       /* of fd */
+    bool full;           /* write() has not taken all, and not said yet that it can take more */
+    bool waits;          /* the device has been told that there is no room */
+    int fd;              /* file, pty's master, connected client; -1 for none */
+    int other_fd;        /* pty's slave, kept open; listening socket */
+    struct watch *watch; /* of fd */
     struct watch *other_watch; /* of the listening socket */
     bool lost;                 /* the file could not be written: said once */
     u8 input[INPUT_BYTES];     /* read, but not yet taken by the guest */
@@ -79,6 +83,12 @@ static void on_writable(void *context)
     serial_flush(context);
 }
 
+static void drop_output(struct serial *s, size_t count)
+{
+    s->output_size -= count;
+    memmove(s->output, s->output + count, s->output_size);
+}
+
 /* Write what goes without waiting, and come back for the rest. */
 static void write_some(struct serial *s)
 {
@@ -93,8 +103,7 @@ static void write_some(struct serial *s)
                               : write(s->fd, s->output, s->output_size);
     }
     if (n > 0) {
-        s->output_size -= (size_t)n;
-        memmove(s->output, s->output + n, s->output_size);
+        drop_output(s, (size_t)n);
     } else if (n < 0 && errno != EAGAIN && errno != EINTR && s->kind == SOCKET) {
         hang_up(s);
         return;
@@ -102,10 +111,60 @@ static void write_some(struct serial *s)
     watch_set(s->watch, s->input_size == 0, s->output_size > 0 ? on_writable : NULL);
 }
 
+static void call_back(struct serial *s)
+{
+    size_t size = s->output_size;
+
+    s->output_size = 0;
+    s->callback(s->context, s->output, size);
+}
+
+static void call_write(struct serial *s)
+{
+    if (!s->full) {
+        size_t taken = s->write(s->context, s->output, s->output_size);
+        s->full = taken < s->output_size;
+        drop_output(s, taken < s->output_size ? taken : s->output_size);
+    }
+}
+
+/* Can the device behind it wait?  Not on virtual time: when it went on would depend on the host. */
+static bool is_patient(const struct serial *s)
+{
+    bool may_take_less = s->kind == CALLBACK ? s->write != NULL : s->kind == SOCKET && s->fd >= 0;
+
+    return may_take_less && s->port == RINGER_PORT_HVC0 && !s->machine->vm->clock.icount;
+}
+
+static size_t room(void *context)
+{
+    struct serial *s = context;
+
+    if (!is_patient(s)) {
+        return SIZE_MAX;
+    }
+    s->waits |= s->output_size == SERIAL_PENDING_MAX;
+    return SERIAL_PENDING_MAX - s->output_size;
+}
+
+static void tell_room(struct serial *s)
+{
+    if (s->waits && room(s)) {
+        s->waits = false;
+        console_resume(s->machine);
+    }
+}
+
+void serial_finish(struct serial *s)
+{
+    serial_flush(s);
+    if (s && s->kind == CALLBACK && s->output_size) {
+        call_back(s);
+    }
+}
+
 void serial_flush(struct serial *s)
 {
-    size_t size;
-
     if (!s || s->output_size == 0) {
         return;
     }
@@ -114,9 +173,11 @@ void serial_flush(struct serial *s)
         s->output_size = 0;
         break;
     case CALLBACK:
-        size = s->output_size;
-        s->output_size = 0;
-        s->callback(s->context, s->output, size);
+        if (is_patient(s)) {
+            call_write(s);
+        } else {
+            call_back(s);
+        }
         break;
     case TO_FILE:
         write_file(s);
@@ -126,6 +187,7 @@ void serial_flush(struct serial *s)
         write_some(s);
         break;
     }
+    tell_room(s);
 }
 
 static void transmit(void *context, const u8 *bytes, size_t count)
@@ -160,11 +222,22 @@ void serial_checkpoint(struct serial *s, struct ringer_checkpoint *c)
 
 /* ------------------------------------------------------------------ input */
 
+static enum input_source source_of(unsigned port)
+{
+    static const enum input_source sources[RINGER_SERIAL_PORTS] = {
+        [RINGER_PORT_COM1] = INPUT_COM1,
+        [RINGER_PORT_COM2] = INPUT_COM2,
+        [RINGER_PORT_HVC0] = INPUT_HVC0,
+    };
+
+    return sources[port];
+}
+
 /* Offer the guest what has been read; go on reading once it has taken all. */
 static void offer(struct serial *s)
 {
     size_t taken = s->port < RINGER_SERIAL_PORTS
-                       ? input_offer(s->machine, INPUT_COM1 + s->port, s->input, s->input_size)
+                       ? input_offer(s->machine, source_of(s->port), s->input, s->input_size)
                        : s->input_size;
 
     s->input_size -= taken;
@@ -204,13 +277,13 @@ static void ready(void *context)
     struct serial *s = context;
 
     if (s->port < RINGER_SERIAL_PORTS) {
-        input_ready_begin(s->machine, INPUT_COM1 + s->port);
+        input_ready_begin(s->machine, source_of(s->port));
         serial_ask(s);
         input_ready_end(s->machine);
     }
 }
 
-const struct serial_port_ops serial_port_ops = {.transmit = transmit, .ready = ready};
+const struct serial_port_ops serial_port_ops = {.transmit = transmit, .ready = ready, .room = room};
 
 /* ------------------------------------------------------------------ back ends */
 
@@ -346,9 +419,22 @@ static int open_backend(struct serial *s, const char *backend)
     return -EINVAL;
 }
 
-int serial_create(struct ringer *m, unsigned port, const char *backend, ringer_output_fn *output,
-                  void *context, struct serial **serial)
+static const char *port_name(unsigned port)
 {
+    static const char *const names[RINGER_SERIAL_PORTS + 1] = {
+        [RINGER_PORT_COM1] = "serial port 1",
+        [RINGER_PORT_COM2] = "serial port 2",
+        [RINGER_PORT_HVC0] = "virtio console",
+        [RINGER_SERIAL_PORTS] = "debug console",
+    };
+
+    return names[port];
+}
+
+int serial_create(struct ringer *m, unsigned port, const struct serial_back *back,
+                  struct serial **serial)
+{
+    const char *backend = back->backend ? back->backend : "none";
     struct serial *s = calloc(1, sizeof(*s));
     int error;
 
@@ -357,18 +443,19 @@ int serial_create(struct ringer *m, unsigned port, const char *backend, ringer_o
     }
     s->machine = m;
     s->port = port;
-    s->callback = output;
-    s->context = context;
+    s->callback = back->output;
+    s->write = back->write;
+    s->context = back->context;
     s->fd = s->other_fd = -1;
-    error = open_backend(s, backend ? backend : "none");
+    error = open_backend(s, backend);
     if (error < 0) {
         serial_destroy(s);
         return error == -EINVAL ? machine_fail(m, error,
-                                               "serial port %u: '%s' is not one of none, pty, "
-                                               "file:PATH and unix:PATH",
-                                               port + 1, backend)
-                                : machine_fail(m, error, "serial port %u: '%s': %s", port + 1,
-                                               backend, strerror(-error));
+                                               "%s: '%s' is not one of none, pty, file:PATH and "
+                                               "unix:PATH",
+                                               port_name(port), backend)
+                                : machine_fail(m, error, "%s: '%s': %s", port_name(port), backend,
+                                               strerror(-error));
     }
     *serial = s;
     return 0;
@@ -404,7 +491,17 @@ const char *serial_path(const struct serial *s)
 
 size_t ringer_serial_input(struct ringer *m, unsigned port, const void *bytes, size_t size)
 {
-    return port < RINGER_SERIAL_PORTS ? input_offer(m, INPUT_COM1 + port, bytes, size) : 0;
+    return port < RINGER_SERIAL_PORTS ? input_offer(m, source_of(port), bytes, size) : 0;
+}
+
+void ringer_serial_writable(struct ringer *m, unsigned port)
+{
+    struct serial *s = port < RINGER_SERIAL_PORTS ? m->serials[port] : NULL;
+
+    if (s) {
+        s->full = false;
+        serial_flush(s);
+    }
 }
 
 void ringer_serial_on_ready(struct ringer *m, unsigned port, void (*callback)(void *context),

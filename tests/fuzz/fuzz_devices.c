@@ -115,7 +115,7 @@ static void transmit(void *context, const u8 *bytes, size_t count)
     }
 }
 
-static const struct serial_port_ops serial_ops = {transmit, ready};
+static const struct serial_port_ops serial_ops = {.transmit = transmit, .ready = ready};
 
 static struct irq isa(struct board *b, unsigned number)
 {

@@ -35,8 +35,9 @@ static void test_defaults(void **state)
     assert_int_equal(o.cpus, 1);
     assert_string_equal(o.engine, "auto");
     assert_null(o.gdb.text);
-    assert_string_equal(o.console, "stdio");
-    assert_string_equal(o.serial2, "none");
+    assert_string_equal(o.ports[RINGER_PORT_COM1], "stdio");
+    assert_null(o.ports[RINGER_PORT_COM2]);
+    assert_null(o.ports[RINGER_PORT_HVC0]);
     assert_int_equal(o.protocol, RINGER_PROTOCOL_AUTO);
     assert_false(o.debug_exit || o.debug_console || o.stats || o.icount || o.no_reboot ||
                  o.testdev || o.display);
@@ -50,16 +51,31 @@ static void test_display(void **state)
     char error[256] = "";
     assert_true(parse(&o, error, sizeof(error), "--display text"));
     assert_true(o.display);
-    assert_string_equal(o.console, "none");
+    assert_string_equal(o.ports[RINGER_PORT_COM1], "none");
     assert_true(parse(&o, error, sizeof(error), "--display text --console pty"));
-    assert_string_equal(o.console, "pty");
+    assert_string_equal(o.ports[RINGER_PORT_COM1], "pty");
     assert_true(parse(&o, error, sizeof(error), "--display none"));
-    assert_string_equal(o.console, "stdio");
+    assert_string_equal(o.ports[RINGER_PORT_COM1], "stdio");
     assert_false(parse(&o, error, sizeof(error), "--display text --console stdio"));
     assert_false(parse(&o, error, sizeof(error), "--serial2 stdio --display text"));
     assert_non_null(strstr(error, "cannot be on stdio"));
     assert_false(parse(&o, error, sizeof(error), "--display gtk"));
     assert_non_null(strstr(error, "text and none"));
+}
+
+static void test_virtio_console(void **state)
+{
+    (void)state;
+    struct options o;
+    char error[256] = "";
+    assert_true(parse(&o, error, sizeof(error), "--hvc stdio")); /* instead of COM1 */
+    assert_string_equal(o.ports[RINGER_PORT_COM1], "none");
+    assert_string_equal(o.ports[RINGER_PORT_HVC0], "stdio");
+    assert_true(parse(&o, error, sizeof(error), "--hvc none"));
+    assert_null(o.ports[RINGER_PORT_HVC0]);
+    assert_true(parse(&o, error, sizeof(error), "--hvc unix:/s"));
+    assert_string_equal(o.ports[RINGER_PORT_COM1], "stdio");
+    assert_string_equal(o.ports[RINGER_PORT_HVC0], "unix:/s");
 }
 
 static void test_net(void **state)
@@ -129,8 +145,8 @@ static void test_all(void **state)
     assert_int_equal(o.cpus, 3);
     assert_string_equal(o.engine, "interp");
     assert_int_equal(o.protocol, RINGER_PROTOCOL_PVH);
-    assert_string_equal(o.console, "none");
-    assert_string_equal(o.serial2, "unix:/s");
+    assert_string_equal(o.ports[RINGER_PORT_COM1], "none");
+    assert_string_equal(o.ports[RINGER_PORT_COM2], "unix:/s");
     assert_true(o.stats);
     assert_string_equal(o.stats_path, "F");
     assert_true(
@@ -184,6 +200,8 @@ static void test_mistakes(void **state)
         {"--console file:", "'file:'"},
         {"--serial2 tty", "'tty'"},
         {"--serial2 stdio", "only one"},
+        {"--hvc stdio --console stdio", "only one"},
+        {"--hvc tty", "--hvc 'tty'"},
         {"-i I", "kernel"},
         {"--gdb tcp:0.0.0.0:1", "loopback"},
         {"--gdb tcp:127.0.0.1:65536", "65536"},
@@ -201,9 +219,13 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_display),
-        cmocka_unit_test(test_all),      cmocka_unit_test(test_net),
-        cmocka_unit_test(test_memory),   cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_display),
+        cmocka_unit_test(test_virtio_console),
+        cmocka_unit_test(test_all),
+        cmocka_unit_test(test_net),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

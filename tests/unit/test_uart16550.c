@@ -43,7 +43,7 @@ static void ready(void *context)
     send(w);
 }
 
-static const struct serial_port_ops ops = {transmit, ready};
+static const struct serial_port_ops ops = {.transmit = transmit, .ready = ready};
 
 static void init(struct world *w)
 {

@@ -140,7 +140,7 @@ bool virtio_is_ready(const struct virtio_device *v)
            !v->resetting;
 }
 
-static void notify_again(struct virtio_device *v, unsigned queue)
+void virtio_again(struct virtio_device *v, unsigned queue)
 {
     v->again |= BIT(queue);
     timer_arm(&v->timer, timer_now(v->timer.queue));
@@ -155,7 +155,7 @@ struct virtq_chain *virtio_take(struct virtio_device *v, unsigned queue)
         return NULL;
     }
     if (v->budget == 0) {
-        notify_again(v, queue);
+        virtio_again(v, queue);
         return NULL;
     }
     chain = virtq_take(q);

@@ -103,6 +103,9 @@ void virtio_done(struct virtio_device *device);
 /* The next chain of a queue; NULL: none now. */
 struct virtq_chain *virtio_take(struct virtio_device *device, unsigned queue);
 
+/* Have the device notified of that queue once more, when others have had their turn. */
+void virtio_again(struct virtio_device *device, unsigned queue);
+
 /* See virtq_give(). */
 void virtio_give(struct virtio_device *device, struct virtq_chain *chain, u64 written);
 
