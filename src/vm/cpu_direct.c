@@ -28,6 +28,9 @@
 #define SS_AUTODISARM (1u << 31)
 #endif
 
+/* The host's, which runs no instruction there: a jump to it is a system call. */
+#define VSYSCALL_PAGE 0xffffffffff600000u
+
 /* XSAVE's component of PKRU.  Intel SDM vol. 1, "Managing State Using the XSAVE Feature Set". */
 #define XCR0_PKRU_BIT 9u
 #define XSTATE_PKRU   (1u << XCR0_PKRU_BIT)
@@ -181,11 +184,11 @@ static void enter(void *context, struct cpu *cpu, bool step)
 
 /* ------------------------------------------------------------------ and back */
 
-static void take_registers(struct cpu *cpu, const struct sigcontext *s)
+static void take_registers(struct cpu *cpu, const struct sigcontext *s, bool stepping)
 {
     const u64 gpr[] = {s->rax, s->rcx, s->rdx, s->rbx, s->rsp, s->rbp, s->rsi, s->rdi,
                        s->r8,  s->r9,  s->r10, s->r11, s->r12, s->r13, s->r14, s->r15};
-    u32 own = RFLAGS_DF | RFLAGS_AC | RFLAGS_NT | RFLAGS_ID;
+    u32 own = RFLAGS_DF | RFLAGS_AC | RFLAGS_NT | RFLAGS_ID | (stepping ? 0 : RFLAGS_TF);
 
     for (unsigned i = 0; i < ARRAY_SIZE(gpr); i++) {
         cpu->gpr[i] = gpr[i];
@@ -272,7 +275,11 @@ static void classify(struct direct_trap *trap, int signal, const siginfo_t *info
     *trap = (struct direct_trap){.kind = DIRECT_INSTRUCTION};
     switch (signal) {
     case SIGSEGV:
-        if (s->trapno == VECTOR_PF) {
+        if (s->trapno == VECTOR_PF && (s->rip & PAGE_MASK) == VSYSCALL_PAGE) {
+            trap->kind = DIRECT_PAGE_FAULT; /* not as the kernel has it, which looks at RDI there */
+            trap->address = s->rip;
+            trap->access = ACCESS_FETCH;
+        } else if (s->trapno == VECTOR_PF) {
             trap->kind = DIRECT_PAGE_FAULT;
             trap->address = s->cr2;
             trap->access =
@@ -282,7 +289,9 @@ static void classify(struct direct_trap *trap, int signal, const siginfo_t *info
         }
         break;
     case SIGTRAP:
-        trap->kind = stepping && s->trapno == VECTOR_DB ? DIRECT_STEPPED : DIRECT_BREAKPOINT;
+        trap->kind = stepping && s->trapno == VECTOR_DB ? DIRECT_STEPPED
+                     : info->si_code == TRAP_TRACE      ? DIRECT_TRACED
+                                                        : DIRECT_BREAKPOINT;
         break;
     case SIGSYS:
         trap->kind = DIRECT_SYSCALL;
@@ -369,7 +378,7 @@ void vcpu_leave_guest(const struct rt_sigframe *frame)
         return;
     }
     take_fpu(cpu, area);
-    take_registers(cpu, s);
+    take_registers(cpu, s, p->stepping);
     take_segments(p, s->cs);
 }
 

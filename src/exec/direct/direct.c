@@ -7,6 +7,7 @@
 #include "exec/interpret/code.h"
 #include "exec/interpret/coherence.h"
 #include "exec/interpret/interpret.h"
+#include "isa/debug.h"
 
 /* What is interpreted at a time in a page that may not run itself. */
 #define CHUNK_INSTRUCTIONS 256
@@ -206,6 +207,9 @@ static void handle(struct cpu *cpu, u64 limit)
     case DIRECT_BREAKPOINT:
         back_to_breakpoint(cpu);
         interpret_one(cpu);
+        break;
+    case DIRECT_TRACED:
+        cpu_raise_debug(cpu, DR6_BS);
         break;
     case DIRECT_INSTRUCTION:
         interpret_one(cpu);

@@ -38,6 +38,7 @@ enum direct_trap_kind {
     DIRECT_PAGE_FAULT, /* address and access say which */
     DIRECT_SYSCALL, /* SYSCALL, INT 0x80: rIP is after it; address is the vsyscall page's, or 0 */
     DIRECT_BREAKPOINT,  /* INT3, INT1, INTO: rIP is after it */
+    DIRECT_TRACED,      /* the guest has set TF: rIP is after an instruction */
     DIRECT_STEPPED,     /* the one instruction asked for is done */
     DIRECT_INSTRUCTION, /* any other fault: rIP is at the instruction */
 };
