@@ -3,7 +3,8 @@
 
 Figures of the workload are CPU seconds as the host sees them, so that other work on the machine counts
 little.  A result whose checksum is not the native one says WRONG.  In the environment: WL_SCALE=n (a
-whole number: 1/n of the work, by default 10), WL_ONLY=fib,sh (only these), WL_ENGINES=hybrid (only
+whole number: 1/n of the work, by default 10), WL_TIMES=n (n times the work of the programs that
+compute, so that their starts count for less), WL_ONLY=fib,sh (only these), WL_ENGINES=hybrid (only
 these engines).
 """
 import argparse
@@ -20,6 +21,7 @@ import tempfile
 import time
 
 SCALE = os.environ.get("WL_SCALE", "10")
+TIMES = os.environ.get("WL_TIMES", "1")
 ONLY = os.environ.get("WL_ONLY", "")
 ENGINES = os.environ.get("WL_ENGINES", "interp,hybrid").split(",")
 
@@ -100,9 +102,13 @@ class Run:
         return tree_seconds(self.process.pid)
 
 
+def work():
+    """What of the work, as words of the guest's command line."""
+    return " WL_SCALE=%s WL_TIMES=%s" % (SCALE, TIMES) + (" WL_ONLY=%s" % ONLY if ONLY else "")
+
+
 def ringer(options, bench, *more):
-    append = "console=ttyS0 quiet panic=-1 BENCH=%s WL_SCALE=%s" % (bench, SCALE)
-    append += " WL_ONLY=%s" % ONLY if ONLY else ""
+    append = "console=ttyS0 quiet panic=-1 BENCH=%s" % bench + work()
     return [options.ringer, "run", "--protocol", "vmlinux", "-k", options.kernel,
             "-i", options.initramfs, "-a", append, *more]
 
@@ -110,8 +116,7 @@ def ringer(options, bench, *more):
 def qemu(options, bench):
     """Debian's QEMU on its quickest machine.  Told the TSC's rate, its guest calibrates nothing."""
     append = ("console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=2000000 tsc=reliable "
-              "BENCH=%s WL_SCALE=%s" % (bench, SCALE))
-    append += " WL_ONLY=%s" % ONLY if ONLY else ""
+              "BENCH=%s" % bench + work())
     return ["qemu-system-x86_64", "-M", "microvm,pic=on,pit=on,rtc=on", "-accel", "tcg",
             "-cpu", "max", "-smp", "1", "-m", "512", "-nodefaults", "-no-user-config",
             "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", options.kernel,
@@ -256,7 +261,7 @@ def traps(options):
 def workload(options):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as scratch:
         script = "PATH=%s:$PATH sh %s %s; echo SUITE-DONE" % (options.bin, options.suite, scratch)
-        environment = {"WL_SCALE": SCALE, "WL_ONLY": ONLY}
+        environment = {"WL_SCALE": SCALE, "WL_TIMES": TIMES, "WL_ONLY": ONLY}
         columns = [("native", suite("native", ["sh", "-c", script], environment, native=True))]
     for engine in ENGINES:
         columns.append((engine, suite(engine, ringer(options, "suite", "-e", engine, *UNPROTECTED))))
