@@ -1,12 +1,12 @@
 /*
  * fuzz_virtio.c - virtio devices whose driver is the input.
  *
- * A disk and a shared directory, whose requests end when the input says so, and an entropy device,
- * on a PCI bus.  The
- * input is a string of operations: descriptors and indices with the layout of a real queue, and now
- * and then bytes and registers without any.  RAM is exactly as large as it says, so the sanitizer
- * sees every access outside of it.  What must hold besides: nothing is written to RAM for a request
- * that was given back, every request is given back, and a reset ends.
+ * A disk and a shared directory, whose requests end when the input says so, an entropy device, and
+ * a network card, whose frames are answered now and then, on a PCI bus.  The input is a string of
+ * operations: descriptors and indices with the layout of a real queue, and now and then bytes and
+ * registers without any.  RAM is exactly as large as it says, so the sanitizer sees every access
+ * outside of it.  What must hold besides: nothing is written to RAM for a request that was given
+ * back, every request is given back, and a reset ends.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,18 +14,22 @@
 #include "dev/pci/host.h"
 #include "dev/virtio/blk.h"
 #include "dev/virtio/fs.h"
+#include "dev/virtio/net.h"
 #include "dev/virtio/ring.h"
 #include "dev/virtio/rng.h"
 #include "dev/virtio/virtio.h"
 
 enum {
-    RAM = 0x10000,
+    RAM = 0x22000,
     RING = 0x1000, /* each queue has three areas of a page */
-    TABLE = 0x8000,
-    DATA = 0xa000,
+    TABLE = 0x1c000,
+    DATA = 0x1e000,
     SIZE = 16,
-    DEVICES = 3,
-    QUEUES = 2,
+    FS = 2, /* among the devices */
+    NET = 3,
+    DEVICES = 4,
+    QUEUES = 2, /* but of the network card */
+    QUEUES_MAX = 3,
     WAITING_MAX = 4096,
     OPERATIONS_MAX = 4096,
     DISK_BYTES = 0x8000,
@@ -45,6 +49,9 @@ struct board {
     struct virtio_fs_request *messages[WAITING_MAX];
     unsigned message_count;
     bool sync;
+    bool answers;                  /* each frame of the guest's is sent back at once */
+    u16 next[DEVICES][QUEUES_MAX]; /* packed: the slot of the driver's next descriptor */
+    bool wrap[DEVICES][QUEUES_MAX];
 };
 
 struct input {
@@ -153,6 +160,39 @@ static void cancel_messages(void *context)
 
 static const struct virtio_fs_ops fs_ops = {.submit = submit_message, .cancel = cancel_messages};
 
+static void receive(struct board *b, const u8 *frame, size_t size)
+{
+    virtio_net_receive(b->devices[NET], frame, size);
+}
+
+/* A frame that is whole: of each byte, and of nothing else, there is one. */
+static void on_frame(void *context, const u8 *frame, size_t size)
+{
+    struct board *b = context;
+    u8 *copy = malloc(size);
+
+    if (!copy || size < NET_HEADER_BYTES || size > NET_FRAME_MAX) {
+        abort();
+    }
+    memcpy(copy, frame, size);
+    if (b->answers) {
+        receive(b, copy, size);
+    }
+    free(copy);
+}
+
+static void on_ready(void *context)
+{
+    struct board *b = context;
+    static const u8 frame[1514] = {1};
+
+    if (b->answers) {
+        receive(b, frame, sizeof(frame));
+    }
+}
+
+static const struct net_ops net_ops = {.send = on_frame, .ready = on_ready};
+
 /* ------------------------------------------------------------------ the board */
 
 static void make_board(struct board *b)
@@ -162,6 +202,11 @@ static void make_board(struct board *b)
     struct virtio_rng_config rng = {.fill = fill};
     struct virtio_blk_config blk = {.queues = QUEUES, .serial = "fuzz"};
     struct virtio_fs_config fs = {.tag = "fuzz", .ops = &fs_ops, .context = b};
+    struct virtio_net_config net = {.net = {.ops = &net_ops,
+                                            .context = b,
+                                            .mtu = NET_MTU_MAX,
+                                            .takes_segments = true,
+                                            .checks = true}};
 
     memset(b, 0, sizeof(*b));
     blk.block = (struct block){
@@ -174,7 +219,8 @@ static void make_board(struct board *b)
     if (!b->mem.base || pci_host_create(&b->slot, &host, &b->host) ||
         virtio_blk_create(pci_host_bus(b->host), &blk, &b->devices[0]) ||
         virtio_rng_create(pci_host_bus(b->host), &rng, &b->devices[1]) ||
-        virtio_fs_create(pci_host_bus(b->host), &fs, &b->devices[2])) {
+        virtio_fs_create(pci_host_bus(b->host), &fs, &b->devices[FS]) ||
+        virtio_net_create(pci_host_bus(b->host), &net, &b->devices[NET])) {
         abort();
     }
     pci_assign(pci_host_bus(b->host));
@@ -215,28 +261,35 @@ static void set(struct board *b, unsigned device, unsigned offset, unsigned size
 
 static u8 *area(struct board *b, unsigned device, unsigned queue, unsigned which)
 {
-    return b->mem.base + RING + (3 * ((device + queue) % 2u) + which) * 0x1000u;
+    return b->mem.base + RING + (3 * ((2 * device + queue) % 9u) + which) * 0x1000u;
 }
 
 /* As a driver that does everything right. */
 static void start(struct board *b, unsigned device, u8 how)
 {
+    static const u32 own[DEVICES] = {
+        [0] = 1u << 9 | 1u << 11 | 1u << 13 | 1u << 14,
+        [NET] = 1u << 0 | 1u << 1 | 1u << 3 | 7u << 11 | 1u << 15 | 7u << 16 | 1u << 23,
+    };
     u32 high = 1 | (how & 1 ? 4 : 0) | 1 << 8, low = (how & 2 ? 1u << 29 : 0) | 1u << 28;
 
     set(b, device, 20, 1, 0);
     set(b, device, 20, 1, 3);
     set(b, device, 8, 4, 0);
-    set(b, device, 12, 4, device == 0 ? low | 1u << 9 | 1u << 11 | 1u << 13 | 1u << 14 : low);
+    set(b, device, 12, 4, low | own[device]);
     set(b, device, 8, 4, 1);
     set(b, device, 12, 4, high);
     set(b, device, 20, 1, 11);
-    for (unsigned queue = 0; queue < QUEUES; queue++) {
+    for (unsigned queue = 0; queue < (device == NET ? QUEUES_MAX : QUEUES); queue++) {
         set(b, device, 22, 2, queue);
         set(b, device, 24, 2, SIZE);
         for (unsigned i = 0; i < 3; i++) {
             set(b, device, 32 + 8 * i, 4, (u64)(area(b, device, queue, i) - b->mem.base));
         }
         set(b, device, 28, 2, 1);
+        b->next[device][queue] = 0;
+        b->wrap[device][queue] = true;
+        memset(area(b, device, queue, 0), 0, 3 * 0x1000);
     }
     set(b, device, 20, 1, 15);
 }
@@ -256,15 +309,66 @@ static void put_descriptor(struct input *in, u8 *at, bool wild)
     memcpy(at, &d, sizeof(d));
 }
 
+/* What a driver does that is right: a chain of up to four buffers, made available. */
+static void add_chain(struct board *b, struct input *in, unsigned device, unsigned queue)
+{
+    struct virtio_device *v = container_of(b->devices[device], struct virtio_device, device);
+    bool packed = v->queue[queue].packed;
+    u16 *avail = (u16 *)(void *)area(b, device, queue, 1), *next = &b->next[device][queue];
+    unsigned count = (take(in, 1) & 3) + 1, index = packed ? *next : 4u * avail[1] % SIZE;
+    u16 head = (u16)index;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct virtq_descriptor d = {.address = DATA + (take(in, 1) << 5)};
+        u16 flags = i + 1 < count ? VIRTQ_NEXT : 0;
+        d.length = (u32)take(in, 1) * 2;
+        flags |= take(in, 1) & 1 ? VIRTQ_WRITE : 0;
+        if (packed) {
+            d.packed.id = head;
+            d.packed.flags = flags | (b->wrap[device][queue] ? VIRTQ_AVAIL : VIRTQ_USED);
+        } else {
+            d.split.flags = flags;
+            d.split.next = (u16)((index + 1) % SIZE);
+        }
+        memcpy(area(b, device, queue, 0) + 16 * index, &d, sizeof(d));
+        index = (index + 1) % SIZE;
+        b->wrap[device][queue] ^= packed && index == 0;
+    }
+    if (packed) {
+        *next = (u16)index;
+    } else {
+        avail[2 + avail[1] % SIZE] = head;
+        avail[1]++;
+    }
+}
+
 /* The head of a disk's request, or of a message. */
 static void put_head(struct board *b, struct input *in, unsigned device)
 {
     u8 *at = b->mem.base + DATA + (take(in, 1) << 5);
-    u32 type = (u32)take(in, 1) & (device == 2 ? 255 : 15); /* a message's length */
+    u32 type = (u32)take(in, 1) & (device == FS ? 255 : 15); /* a message's length */
     u64 sector = take(in, 1);
 
     memcpy(at, &type, 4);
     memcpy(at + 8, &sector, 8);
+}
+
+/* The header of a frame, and most of an IP packet with a TCP segment. */
+static void put_frame(struct board *b, struct input *in)
+{
+    u8 *at = b->mem.base + DATA + (take(in, 1) << 5);
+    u8 header[12] = {(u8)take(in, 1), (u8)take(in, 1)}, six = (u8)take(in, 1);
+
+    header[4] = (u8)take(in, 1);
+    header[6] = (u8)take(in, 1);
+    header[8] = (u8)take(in, 1);
+    memcpy(at, header, sizeof(header));
+    memset(at + 12, 0, 80);
+    at[24] = six & 1 ? 0x86 : 0x08;
+    at[25] = six & 1 ? 0xdd : 0x00;
+    at[26] = six & 1 ? 0x60 : 0x40 | (six >> 1 & 15);
+    at[six & 1 ? 32 : 35] = 6;
+    at[(six & 1 ? 66 : 46) + 12] = (u8)take(in, 1);
 }
 
 static void step(struct board *b, struct input *in)
@@ -272,12 +376,12 @@ static void step(struct board *b, struct input *in)
     u8 op = (u8)take(in, 1);
     unsigned device = (op >> 4 & 1) + (op >> 5 & 2), queue = op >> 5 & 1;
     unsigned index = (unsigned)take(in, 1);
-    struct virtio_device *v;
+    struct virtio_device *v = container_of(b->devices[device], struct virtio_device, device);
     u16 value;
 
-    device = device < DEVICES ? device : 0;
-    v = container_of(b->devices[device], struct virtio_device, device);
-
+    if (device == NET && op & 128) {
+        queue = QUEUES_MAX - 1;
+    }
     switch (op & 15) {
     case 0:
         start(b, device, (u8)index);
@@ -293,15 +397,26 @@ static void step(struct board *b, struct input *in)
         value = (u16)take(in, 1);
         memcpy(area(b, device, queue, 1) + 2 * (index % (SIZE + 4)), &value, 2);
         break;
-    case 5:
     case 6:
+        add_chain(b, in, device, queue);
+        set(b, device, 0x3000 + 4 * queue, 2, queue);
+        break;
+    case 5:
         set(b, device, 0x3000 + 4 * queue, 2, index);
         break;
     case 7:
-        put_head(b, in, device);
+        if (device == NET) {
+            put_frame(b, in);
+        } else {
+            put_head(b, in, device);
+        }
         break;
     case 8:
-        if (b->count) {
+        if (device == NET) {
+            static const u8 frame[0x10000];
+            receive(b, frame, index << 8 | 60);
+            virtio_net_received(b->devices[NET]);
+        } else if (b->count) {
             end_one(b, index % b->count);
         }
         if (b->message_count) {
@@ -310,6 +425,8 @@ static void step(struct board *b, struct input *in)
         break;
     case 9:
         b->sync = index & 1;
+        b->answers = index & 2;
+        virtio_net_set_link(b->devices[NET], !(index & 4));
         break;
     case 10:
         set(b, device, (unsigned)take(in, 2) & 0x3fff, 1u << (index & 3), take(in, 4));
@@ -325,7 +442,7 @@ static void step(struct board *b, struct input *in)
         timer_queue_run(&b->timers);
         break;
     case 14:
-        b->mem.base[take(in, 2)] = (u8)index;
+        b->mem.base[take(in, 3) % RAM] = (u8)index;
         break;
     default:
         pci_assign(pci_host_bus(b->host));
