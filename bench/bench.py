@@ -288,4 +288,5 @@ def main():
     workload(options)
 
 
-main()
+if __name__ == "__main__":
+    main()
