@@ -78,7 +78,8 @@ struct ringer_device {
         struct {
             enum ringer_net_backend backend;
             uint8_t address[6]; /* all 0: 52:54:00:12:34:56, for the next card ...:57, and so on */
-            unsigned mtu;       /* the longest IP packet: 1280 to 65520; 0: 65520 */
+            unsigned
+                mtu; /* the longest IP packet: from 1280; 0: user 16384, passt 65520, the most */
             const char *socket; /* passt: where it listens; NULL: one is started */
             /* user: ports of the host that lead to the guest: "tcp:127.0.0.1:2222-:22" */
             const char *const *forwards;

@@ -108,14 +108,15 @@ static int open_nowhere(struct ringer *m, const struct ringer_device *config, st
 static const struct {
     int (*open)(struct ringer *, const struct ringer_device *, struct nic **);
     bool takes_segments;
+    unsigned mtu; /* at most, and by default */
 } kinds[] = {
-    [RINGER_NET_USER] = {nic_user_open, true},
-    [RINGER_NET_PASST] = {nic_passt_open, false},
+    [RINGER_NET_USER] = {nic_user_open, true, NIC_USER_MTU},
+    [RINGER_NET_PASST] = {nic_passt_open, false, NET_MTU_MAX},
 };
 
 int nic_open(struct ringer *m, const struct ringer_device *config, struct nic **nic)
 {
-    unsigned mtu = config->net.mtu ? config->net.mtu : NET_MTU_MAX, kind = config->net.backend;
+    unsigned kind = config->net.backend, mtu;
     int error;
 
     if (kind >= ARRAY_SIZE(kinds)) {
@@ -124,9 +125,10 @@ int nic_open(struct ringer *m, const struct ringer_device *config, struct nic **
     if (m->nic_count == NICS_MAX) {
         return machine_fail(m, -EINVAL, "net: there may be %u network cards", NICS_MAX);
     }
-    if (mtu < NET_MTU_MIN || mtu > NET_MTU_MAX) {
+    mtu = config->net.mtu ? config->net.mtu : kinds[kind].mtu;
+    if (mtu < NET_MTU_MIN || mtu > kinds[kind].mtu) {
         return machine_fail(m, -EINVAL, "net: mtu=%u is not between %u and %u", mtu, NET_MTU_MIN,
-                            NET_MTU_MAX);
+                            kinds[kind].mtu);
     }
     error = m->config.replay_path ? open_nowhere(m, config, nic) : kinds[kind].open(m, config, nic);
     if (error < 0) {

@@ -15,6 +15,11 @@
 
 #define NICS_MAX 8u
 
+/* libslirp's TCP has windows of 64 KiB, and waits with what does not fill half of one nor a
+ * segment. With segments that are longer than a quarter, a Linux at the other end may wait for just
+ * that: then nothing goes on for some seconds. */
+#define NIC_USER_MTU 16384u
+
 struct nic;
 
 struct nic_backend {

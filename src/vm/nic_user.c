@@ -422,8 +422,8 @@ static int start_slirp(struct user *u, const struct ringer_device *config)
         .in6_enabled = !config->net.no_ipv6,
         .vprefix_len = 64,
         .vhostname = config->net.hostname,
-        .if_mtu = config->net.mtu ? config->net.mtu : NET_MTU_MAX,
-        .if_mru = config->net.mtu ? config->net.mtu : NET_MTU_MAX,
+        .if_mtu = config->net.mtu ? config->net.mtu : NIC_USER_MTU,
+        .if_mru = config->net.mtu ? config->net.mtu : NIC_USER_MTU,
     };
     struct nic_addresses a;
     char error[128];

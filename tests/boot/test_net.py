@@ -133,7 +133,7 @@ class Net(unittest.TestCase):
             self.assertIn("lease of 10.0.2.15 obtained from 10.0.2.2", answer)
             answer = machine.command("cat /sys/class/net/eth0/mtu /sys/class/net/eth0/address "
                                      "/etc/resolv.conf")
-            self.assertEqual(answer.split(), ["65520", "52:54:00:12:34:56", "nameserver", "10.0.2.3"])
+            self.assertEqual(answer.split(), ["16384", "52:54:00:12:34:56", "nameserver", "10.0.2.3"])
             self.get(machine, "10.0.2.2")
             self.post(machine, "10.0.2.2")
             self.serve(machine, tcp)
@@ -155,7 +155,7 @@ class Net(unittest.TestCase):
             self.assertIn("lease of 192.168.7.15 obtained from 192.168.7.2", answer)
             answer = machine.command("cat /sys/class/net/eth?/mtu /sys/class/net/eth?/address")
             self.assertEqual(answer.split(),
-                             ["1500", "65520", "02:00:00:00:00:09", "52:54:00:12:34:57"])
+                             ["1500", "16384", "02:00:00:00:00:09", "52:54:00:12:34:57"])
             self.get(machine, "192.168.7.2")
             self.post(machine, "192.168.7.2")
             machine.command("ip link set eth0 down; ip addr flush dev eth0")
@@ -254,6 +254,7 @@ class Net(unittest.TestCase):
                 ("user,hostfwd=tcp:192.0.2.77:2222-:22", "Cannot assign requested address"),
                 ("user,host=10.0.3.2", "write an address in the network"),
                 ("user,mtu=1", "from 1280 to 65520"),
+                ("user,mtu=16385", "is not between 1280 and 16384"),
                 ("tap", "there are user and passt"),
                 ("passt,socket=/nowhere/socket", "No such file or directory")):
             status, _, errors = harness.run("-n", option)

@@ -15,7 +15,7 @@
  * VIRTIO 1.2, "Network Device".
  *
  * LIMIT: one pair of queues; no filters for VLANs or addresses (a back end has no other guests);
- * long segments only from the guest, since an MTU of 64 KiB serves for the other way.
+ * long segments only from the guest, since a long MTU serves for the other way.
  */
 #include "dev/virtio/net.h"
 
