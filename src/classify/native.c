@@ -43,7 +43,7 @@ static void prepare(const struct sample *s, enum code_kind kind, struct native_r
     *r = (struct native_registers){
         .rip = CODE,
         .cs = kind == CODE_64 ? NATIVE_CODE64 : NATIVE_CODE32,
-        .flags = s->flags | RFLAGS_FIXED | RFLAGS_IF,
+        .flags = s->flags | RFLAGS_FIXED | RFLAGS_IF | RFLAGS_TF,
         .ss = NATIVE_DATA,
         .ds = NATIVE_DATA,
         .es = NATIVE_DATA,

@@ -90,7 +90,7 @@ static void probe_one(struct native *native, unsigned probe, enum code_kind kind
     struct native_registers registers = {
         .rip = CODE,
         .cs = kind == CODE_64 ? NATIVE_CODE64 : NATIVE_CODE32,
-        .flags = RFLAGS_FIXED | RFLAGS_IF,
+        .flags = RFLAGS_FIXED | RFLAGS_IF | RFLAGS_TF,
         .ss = NATIVE_DATA,
         .ds = NATIVE_DATA,
         .es = NATIVE_DATA,

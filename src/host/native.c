@@ -1,7 +1,7 @@
 /*
  * native.c - see native.h.
  *
- * Between the instruction and its signal handler no register can be trusted, not even the C
+ * Between the instructions and the signal handler no register can be trusted, not even the C
  * library's thread pointer in FS.  What is to outlive it lies at the bottom of the alternate signal
  * stack, whose address the kernel hands to every handler, in ucontext.uc_stack.ss_sp.
  */
@@ -20,7 +20,6 @@
 
 #define STACK_BYTES  (1u << 16)
 #define HAS_FSGSBASE 2 /* bit of AT_HWCAP2 */
-#define FLAG_TF      0x100u
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -31,11 +30,15 @@ struct native {       /* the assembly below knows the offsets */
     u64 rsp, fs_base; /* 0, 8 */
     u64 selector;     /* 16: its first byte: 1 makes a system call a SIGSYS */
     u64 running;      /* 24 */
+    struct {          /* 32: what the kernel does not save */
+        u64 fs_base, gs_base, ds, es, fs, gs;
+    } after;
     struct native_result *result;
 };
 
 _Static_assert(offsetof(ucontext_t, uc_stack.ss_sp) == 16, "native_signal_entry");
-_Static_assert(offsetof(struct native_registers, frame) == 216, "native_enter");
+_Static_assert(offsetof(struct native, after.gs) == 72, "native_signal_entry");
+_Static_assert(offsetof(struct native_registers, fpu) == 224, "native_enter");
 
 void native_enter(struct native *native, const struct native_registers *registers);
 void native_signal_entry(int number, siginfo_t *info, void *context);
@@ -51,7 +54,12 @@ __asm__(".pushsection .text\n"
         "    mov %rsp, 0(%rdi)\n"
         "    rdfsbase %rax\n"
         "    mov %rax, 8(%rdi)\n"
-        "    mov 216(%rsi), %rsp\n"
+        "    mov 224(%rsi), %rcx\n"
+        "    jrcxz 3f\n"
+        "    mov $7, %eax\n"
+        "    xor %edx, %edx\n"
+        "    xrstor64 (%rcx)\n"
+        "3:  mov 216(%rsi), %rsp\n"
         "    pushq 160(%rsi); pushq 152(%rsi); pushq 144(%rsi); pushq 136(%rsi); pushq 128(%rsi)\n"
         "    movq $1, 24(%rdi)\n"
         "    movb $1, 16(%rdi)\n" /* no system calls from here on */
@@ -73,7 +81,7 @@ __asm__(".pushsection .text\n"
         "    mov 96(%rsi), %r12; mov 104(%rsi), %r13; mov 112(%rsi), %r14; mov 120(%rsi), %r15\n"
         "    mov 48(%rsi), %rsi\n"
         "    iretq\n"
-        /* The kernel leaves the segment registers and AC as the instruction left them. */
+        /* The kernel leaves the segment registers and AC as the instructions left them. */
         "native_signal_entry:\n"
         "    pushq $0x202\n"
         "    popfq\n"
@@ -81,6 +89,12 @@ __asm__(".pushsection .text\n"
         "    cmpq $0, 24(%rax)\n"
         "    je native_signal\n"
         "    movb $0, 16(%rax)\n"
+        "    rdfsbase %rcx; mov %rcx, 32(%rax)\n"
+        "    rdgsbase %rcx; mov %rcx, 40(%rax)\n"
+        "    mov %ds, %ecx; mov %rcx, 48(%rax)\n"
+        "    mov %es, %ecx; mov %rcx, 56(%rax)\n"
+        "    mov %fs, %ecx; mov %rcx, 64(%rax)\n"
+        "    mov %gs, %ecx; mov %rcx, 72(%rax)\n"
         "    xor %ecx, %ecx\n"
         "    mov %ecx, %ds; mov %ecx, %es; mov %ecx, %fs; mov %ecx, %gs\n"
         "    mov 8(%rax), %rax\n"
@@ -94,11 +108,33 @@ __asm__(".pushsection .text\n"
         ".popsection\n");
 /* clang-format on */
 
-void native_signal(int number, siginfo_t *info, void *context)
+static void take_registers(const struct native *native, const mcontext_t *m,
+                           struct native_registers *r)
 {
     static const u8 order[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                                REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                REG_R12, REG_R13, REG_R14, REG_R15};
+    const greg_t *gregs = m->gregs;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
+        r->gpr[i] = (u64)gregs[order[i]];
+    }
+    r->rsp = r->gpr[4];
+    r->rip = (u64)gregs[REG_RIP];
+    r->flags = (u64)gregs[REG_EFL];
+    r->cs = (u64)gregs[REG_CSGSFS] & 0xffff;
+    r->ss = (u64)gregs[REG_CSGSFS] >> 48;
+    r->ds = native->after.ds;
+    r->es = native->after.es;
+    r->fs = native->after.fs;
+    r->gs = native->after.gs;
+    r->fs_base = native->after.fs_base;
+    r->gs_base = native->after.gs_base;
+    r->fpu = m->fpregs;
+}
+
+void native_signal(int number, siginfo_t *info, void *context)
+{
     const ucontext_t *uc = context;
     const greg_t *gregs = uc->uc_mcontext.gregs;
     struct native *native = uc->uc_stack.ss_sp;
@@ -111,14 +147,7 @@ void native_signal(int number, siginfo_t *info, void *context)
         return;
     }
     native->running = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
-        out->r.gpr[i] = (u64)gregs[order[i]];
-    }
-    out->r.rsp = out->r.gpr[4];
-    out->r.rip = (u64)gregs[REG_RIP];
-    out->r.flags = (u64)gregs[REG_EFL];
-    out->r.cs = (u64)gregs[REG_CSGSFS] & 0xffff;
-    out->r.ss = (u64)gregs[REG_CSGSFS] >> 48;
+    take_registers(native, &uc->uc_mcontext, &out->r);
     out->system_call = number == SIGSYS;
     out->vector = out->system_call ? 0 : (unsigned)gregs[REG_TRAPNO];
     out->error = (u64)gregs[REG_ERR];
@@ -166,7 +195,6 @@ void native_run(struct native *native, struct native_registers *registers,
                 struct native_result *result)
 {
     registers->rsp = registers->gpr[4];
-    registers->flags |= FLAG_TF;
     native->result = result;
     native_enter(native, registers);
 }

@@ -18,7 +18,7 @@
 #define PATIENCE_MS     20000         /* for a batch, on a busy machine */
 #define STACK_GROWTH    (64ull << 20) /* below the stack, an access may make it grow */
 
-struct native {
+struct native_process {
     struct native_batch *batch;
     struct host_ranges ranges;
     pid_t pid;
@@ -26,7 +26,7 @@ struct native {
 };
 
 /* One byte from the process; 0 if it is dead or does not answer. */
-static char answer(struct native *n)
+static char answer(struct native_process *n)
 {
     struct pollfd poll_fd = {.fd = n->socket, .events = POLLIN};
     char byte = 0;
@@ -38,7 +38,7 @@ static char answer(struct native *n)
     return ready > 0 && read(n->socket, &byte, 1) == 1 ? byte : 0;
 }
 
-static void stop(struct native *n)
+static void stop(struct native_process *n)
 {
     if (n->pid > 0) {
         kill(n->pid, SIGKILL);
@@ -48,7 +48,7 @@ static void stop(struct native *n)
     n->pid = 0;
 }
 
-static void read_ranges(struct native *n)
+static void read_ranges(struct native_process *n)
 {
     char name[64], line[512];
 
@@ -73,7 +73,7 @@ static void read_ranges(struct native *n)
 }
 
 /* 0, or what the process said first. */
-static char start(struct native *n)
+static char start(struct native_process *n)
 {
     int ends[2];
 
@@ -104,9 +104,9 @@ static bool has_avx(void)
     return (low & FPU_COMPONENTS) == FPU_COMPONENTS;
 }
 
-struct native *native_new(const char **reason, bool *ldt)
+struct native_process *native_process_new(const char **reason, bool *ldt)
 {
-    struct native *n = calloc(1, sizeof(*n));
+    struct native_process *n = calloc(1, sizeof(*n));
 
     *reason = NULL;
     n->batch =
@@ -123,13 +123,13 @@ struct native *native_new(const char **reason, bool *ldt)
         *reason = said == 'L' || said == 'N' ? NULL : "the native process could not be set up";
     }
     if (*reason) {
-        native_free(n);
+        native_process_free(n);
         return NULL;
     }
     return n;
 }
 
-void native_free(struct native *n)
+void native_process_free(struct native_process *n)
 {
     stop(n);
     if (n->batch != MAP_FAILED) {
@@ -138,17 +138,17 @@ void native_free(struct native *n)
     free(n);
 }
 
-const struct host_ranges *native_ranges(const struct native *n)
+const struct host_ranges *native_ranges(const struct native_process *n)
 {
     return &n->ranges;
 }
 
-struct native_batch *native_batch(struct native *n)
+struct native_batch *native_batch(struct native_process *n)
 {
     return n->batch;
 }
 
-void native_start(struct native *n, unsigned first)
+void native_start(struct native_process *n, unsigned first)
 {
     n->batch->current = first;
     if (write(n->socket, "b", 1) != 1) {
@@ -156,7 +156,7 @@ void native_start(struct native *n, unsigned first)
     }
 }
 
-unsigned native_wait(struct native *n)
+unsigned native_wait(struct native_process *n)
 {
     if (n->pid && answer(n) == 'd') {
         return n->batch->count;

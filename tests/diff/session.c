@@ -87,7 +87,7 @@ struct session *session_new(u64 seed, const char *only, const char **reason)
 
     s->seed = seed;
     s->most_failures = 10;
-    s->native = native_new(reason, &ldt);
+    s->native = native_process_new(reason, &ldt);
     if (!s->native) {
         free(s);
         return NULL;
@@ -107,7 +107,7 @@ struct session *session_new(u64 seed, const char *only, const char **reason)
 
 void session_free(struct session *s)
 {
-    native_free(s->native);
+    native_process_free(s->native);
     guest_free(s->guest);
     free(s);
 }

@@ -28,7 +28,7 @@ struct slot { /* what is generated in turn */
 
 struct session {
     struct guest *guest;
-    struct native *native;
+    struct native_process *native;
     struct generator generator;
     struct comparison comparison;
     struct report report;

@@ -142,7 +142,7 @@ static void native_once(struct native *native, const char *code, unsigned size, 
 {
     struct native_registers r = {.rip = CODE,
                                  .cs = cs,
-                                 .flags = RFLAGS_FIXED | RFLAGS_IF,
+                                 .flags = RFLAGS_FIXED | RFLAGS_IF | RFLAGS_TF,
                                  .ss = NATIVE_DATA,
                                  .ds = NATIVE_DATA,
                                  .es = NATIVE_DATA,
