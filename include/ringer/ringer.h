@@ -50,9 +50,9 @@ enum ringer_port {
 };
 
 enum ringer_device_kind {
-    RINGER_DEVICE_DISK, /* virtio-blk */
-    RINGER_DEVICE_NET,  /* virtio-net */
-    RINGER_DEVICE_RNG,  /* virtio-rng: randomness of the host; with icount, always the same */
+    RINGER_DEVICE_DISK,  /* virtio-blk */
+    RINGER_DEVICE_NET,   /* virtio-net */
+    RINGER_DEVICE_RNG,   /* virtio-rng: randomness of the host; with icount, always the same */
     RINGER_DEVICE_SHARE, /* virtio-fs: a directory of the host */
     RINGER_DEVICE_CONSOLE, /* virtio-console, at most one: RINGER_PORT_HVC0 is behind it */
 };
@@ -502,6 +502,8 @@ struct ringer_lockstep {
     /* A new machine, the first (0) or second (1), loaded and not run, with lockstep_interval set.
      * Called again where a difference has to be narrowed down.  NULL: the caller knows why. */
     struct ringer *(*make)(void *context, unsigned which);
+    /* Destroys it again; NULL: ringer_destroy() does. */
+    void (*destroy)(void *context, unsigned which, struct ringer *machine);
     /* A line of what was found. */
     void (*say)(void *context, const char *line);
     /* Called now and then; false ends it.  May be NULL. */

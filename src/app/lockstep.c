@@ -116,11 +116,33 @@ static int take(struct lockstep *l, char **argv, int argc, int *i, char *error, 
     return 0;
 }
 
+/* The guest runs twice, and in virtual time: what comes from outside would not be the same. */
+static bool check_devices(const struct options *o, char *error, size_t size)
+{
+    for (unsigned i = 0; i < o->device_count; i++) {
+        const struct ringer_device *d = &o->devices[i];
+        if (d->kind == RINGER_DEVICE_DISK && !d->disk.read_only) {
+            snprintf(error, size, "disk '%.64s': both machines would write to it; add ,ro",
+                     d->disk.source);
+            return false;
+        }
+        if (d->kind != RINGER_DEVICE_DISK && d->kind != RINGER_DEVICE_RNG) {
+            snprintf(error, size, "lockstep takes no devices but disks");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check(const struct lockstep *l, char *error, size_t size)
 {
     const struct options *o = &l->options;
     if (!l->engines[0][0]) {
         snprintf(error, size, "lockstep needs two engines: add --engines A,B");
+    } else if (strcmp(o->engine, RINGER_CONFIG_DEFAULT.engine) != 0) {
+        snprintf(error, size, "lockstep has --engines A,B, and no --engine");
+    } else if (!check_devices(o, error, size)) {
+        return false;
     } else if (o->record || o->replay || o->gdb.text || o->display || o->stats || o->trace) {
         snprintf(error, size,
                  "lockstep takes no --record, --replay, --gdb, --display, --stats and "
@@ -167,7 +189,6 @@ static struct ringer *make(void *context, unsigned which)
     struct ringer_config config;
     struct ringer *machine;
     char error[512] = "";
-    l->wrote |= which == 0 && running[0];
     options_configure(o, &config, l->devices);
     config.engine = l->engines[which];
     config.icount = true;
@@ -177,7 +198,6 @@ static struct ringer *make(void *context, unsigned which)
         config.serial[0].output = output;
         config.serial[0].context = l;
     }
-    running[which] = NULL;
     int result = ringer_create(&config, &machine, error, sizeof(error));
     if (result < 0) {
         complain(l, error[0] ? error : strerror(-result));
@@ -189,12 +209,19 @@ static struct ringer *make(void *context, unsigned which)
         }
     }
     if (result < 0) {
-        l->status = result == -EINVAL || result == -ENOENT || result == -ENOTSUP ? STATUS_USER
-                                                                                 : STATUS_FAILURE;
+        l->status = run_status_of_error(result);
         return NULL;
     }
     running[which] = machine;
     return machine;
+}
+
+static void destroy(void *context, unsigned which, struct ringer *machine)
+{
+    struct lockstep *l = context;
+    running[which] = NULL; /* before it is gone */
+    ringer_destroy(machine);
+    l->wrote = true;
 }
 
 static void say(void *context, const char *line)
@@ -262,6 +289,7 @@ int lockstep_main(int argc, char **argv)
     struct ringer_lockstep request = {
         .names = {l.engines[0], l.engines[1]},
         .make = make,
+        .destroy = destroy,
         .say = say,
         .progress = progress,
         .context = &l,

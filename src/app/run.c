@@ -133,9 +133,9 @@ static void configure(struct run *run, struct ringer_config *config)
     }
 }
 
-/* These say that the host, not the user, is at fault. */
-static int status_of_error(int error)
+int run_status_of_error(int error)
 {
+    /* These say that the host is at fault. */
     bool host = error == -ENOMEM || error == -EAGAIN || error == -EMFILE || error == -ENFILE ||
                 error == -EIO || error == -ENOSYS || error == -ETIMEDOUT;
     return host ? STATUS_FAILURE : STATUS_USER;
@@ -152,12 +152,12 @@ static int create(struct run *run)
     int result = ringer_create(&config, &run->machine, error, sizeof(error));
     if (result < 0) {
         complain(error[0] ? error : strerror(-result));
-        return status_of_error(result);
+        return run_status_of_error(result);
     }
     result = ringer_load(run->machine, o->protocol, o->kernel, o->initrd, o->append);
     if (result < 0) {
         complain(ringer_error(run->machine));
-        return status_of_error(result);
+        return run_status_of_error(result);
     }
     return STATUS_OK;
 }

@@ -46,6 +46,5 @@ void wrong_execute(struct cpu *cpu, u64 limit)
         if (decoded && insn.id == INSN_BSWAP && cpu->icount > before) {
             cpu_set_arithmetic_flags(cpu, cpu_arithmetic_flags(cpu) ^ RFLAGS_CF);
         }
-    } while (cpu->icount < limit && !cpu->fault.pending && cpu->activity == ACTIVITY_RUNNING &&
-             (cpu->cpl == 3) == user && !atomic_load(&cpu->inbox->attention));
+    } while (cpu->icount < limit && (cpu->cpl == 3) == user && !interpret_must_return(cpu));
 }

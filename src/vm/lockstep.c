@@ -76,7 +76,12 @@ static void say(struct lockstep *l, const char *text, ...)
 static void destroy(struct lockstep *l)
 {
     for (unsigned i = 0; i < 2; i++) {
-        ringer_destroy(l->side[i].m);
+        struct ringer *m = l->side[i].m;
+        if (m && l->request->destroy) {
+            l->request->destroy(l->request->context, i, m);
+        } else {
+            ringer_destroy(m);
+        }
         l->side[i] = (struct side){0};
     }
 }

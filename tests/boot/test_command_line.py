@@ -69,11 +69,33 @@ class Lockstep(Files):
                           ("--engines", "interp,interp", "--every"),
                           ("--engines", "interp,interp", "--cpus", "2"),
                           ("--engines", "interp,interp", "--replay", "x"),
+                          ("--engines", "interp,interp", "--record", "x"),
+                          ("--engines", "interp,interp", "--gdb", "tcp:127.0.0.1:1"),
+                          ("--engines", "interp,interp", "--display"),
+                          ("--engines", "interp,interp", "--stats"),
+                          ("--engines", "interp,interp", "--trace", "exits"),
+                          ("--engines", "interp,interp", "--engine", "interp"),
+                          ("--engines", "interp,interp", "--disk", "/dev/null"),
+                          ("--engines", "interp,interp", "--net", "user"),
+                          ("--engines", "interp,interp", "--every", "99999999999999999999"),
+                          ("--engines", "interp,interp", "-k", os.devnull),
                           ("--engines", "interp,interp", "-k", "/nowhere"),
                           ("--engines", "interp,interp", "--nonsense")]:
             status, errors = self.lockstep(*arguments)
             self.assertEqual(status, 1, (arguments, errors))
             self.assertRegex(errors, r"\Aringer: [^\n]+\n\Z")
+
+    def test_needs_unprotected(self):
+        status, errors = self.lockstep("--engines", "interp,hybrid")
+        if "--unprotected" not in errors:
+            self.skipTest("this host has protection keys")
+        self.assertEqual(status, 1, errors)
+        self.assertRegex(errors, r"\Aringer: [^\n]+\n\Z")
+
+    def test_the_same_engine_twice(self):
+        status, errors = self.lockstep("--engines", "interp,interp", "--every", "4294967295")
+        self.assertEqual(status, 0, errors)
+        self.assertRegex(errors, r"^interp and interp are equal: ")
 
     def test_equal(self):
         status, errors = self.lockstep("--engines", "interp,interp-nocache", "--every=1000")
