@@ -9,11 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "host/unix_socket.h"
 #include "vm/checkpoint.h"
 #include "vm/console.h"
 #include "vm/machine.h"
@@ -335,26 +334,6 @@ static int open_pty(struct serial *s, const char *argument)
     return watch_add(s->machine, s->fd, on_readable, s, &s->watch);
 }
 
-/* A socket that nobody listens on any more is left from a run that was killed. */
-static void remove_stale(const struct sockaddr_un *address)
-{
-    struct stat status;
-    int fd;
-
-    if (lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode)) {
-        return;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return;
-    }
-    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-        errno == ECONNREFUSED) {
-        unlink(address->sun_path);
-    }
-    close(fd);
-}
-
 static void on_connection(void *context)
 {
     struct serial *s = context;
@@ -376,23 +355,14 @@ static void on_connection(void *context)
 
 static int open_socket(struct serial *s, const char *argument)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = host_unix_listen(argument, 1);
 
     s->kind = SOCKET;
-    if (strlen(argument) >= sizeof(address.sun_path)) {
-        return -ENAMETOOLONG;
+    if (fd < 0) {
+        return fd;
     }
-    strcpy(address.sun_path, argument);
-    remove_stale(&address);
-    s->other_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->other_fd < 0 ||
-        bind(s->other_fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-        return -errno;
-    }
+    s->other_fd = fd;
     s->path = strdup(argument); /* from here on it is ours to remove */
-    if (listen(s->other_fd, 1) < 0) {
-        return -errno;
-    }
     return watch_add(s->machine, s->other_fd, on_connection, s, &s->other_watch);
 }
 
