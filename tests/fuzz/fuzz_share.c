@@ -47,11 +47,22 @@ static void add_name(struct message *m, struct input *in)
     }
 }
 
+/* Of the structure that an opcode has before its names. */
+static const u8 structure_bytes[64] = {
+    [FUSE_FORGET] = 8,        [FUSE_GETATTR] = 16, [FUSE_SETATTR] = 88,   [FUSE_MKNOD] = 16,
+    [FUSE_MKDIR] = 8,         [FUSE_RENAME] = 8,   [FUSE_LINK] = 8,       [FUSE_OPEN] = 8,
+    [FUSE_READ] = 40,         [FUSE_WRITE] = 40,   [FUSE_RELEASE] = 24,   [FUSE_FSYNC] = 16,
+    [FUSE_INIT] = 16,         [FUSE_OPENDIR] = 8,  [FUSE_READDIR] = 40,   [FUSE_RELEASEDIR] = 24,
+    [FUSE_FSYNCDIR] = 16,     [FUSE_CREATE] = 16,  [FUSE_FALLOCATE] = 32, [FUSE_RENAME2] = 16,
+    [FUSE_BATCH_FORGET] = 24,
+};
+
 static void make_message(struct message *m, struct input *in)
 {
-    u8 opcode = take(in), shape = take(in), structure = take(in) % STRUCTURE_MAX;
+    u8 opcode = take(in) & 63, shape = take(in);
+    u8 structure = shape & 0x40 ? take(in) % STRUCTURE_MAX : structure_bytes[opcode];
 
-    message_start(m, opcode & 63, shape & 7);
+    message_start(m, opcode, shape & 7);
     for (unsigned i = 0; i < structure; i++) {
         u8 byte = take(in);
         message_add(m, &byte, 1);
@@ -84,7 +95,7 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size)
 
     limit_files();
     tree_init(&tree);
-    server = share_server_create(tree.root, tree.proc, size && bytes[0] & 1);
+    server = share_server_create(tree.root, tree.proc, size && bytes[0] & 0x80);
     if (!server) {
         abort();
     }
