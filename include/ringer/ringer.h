@@ -55,6 +55,7 @@ enum ringer_device_kind {
     RINGER_DEVICE_RNG,   /* virtio-rng: randomness of the host; with icount, always the same */
     RINGER_DEVICE_SHARE, /* virtio-fs: a directory of the host */
     RINGER_DEVICE_CONSOLE, /* virtio-console, at most one: RINGER_PORT_HVC0 is behind it */
+    RINGER_DEVICE_VSOCK, /* virtio-vsock: connections between the guest and Unix sockets */
 };
 
 /* What stands behind a network card. */
@@ -95,6 +96,10 @@ struct ringer_device {
             const char *tag; /* by which the guest mounts it; NULL: "share" */
             bool read_only;
         } share;
+        struct {
+            const char *path; /* where programs connect to the guest; it connects to "PATH_PORT" */
+            uint32_t cid;     /* the guest's address; 0: 3 */
+        } vsock;
     };
 };
 

@@ -13,13 +13,14 @@
 #include "app/disk_option.h"
 #include "app/net_option.h"
 #include "app/share_option.h"
+#include "app/vsock_option.h"
 #include "base/types.h"
 
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
 static parse_fn parse_memory, parse_cpus, parse_disk, parse_net, parse_protocol, parse_console,
     parse_serial2, parse_hvc, parse_display, parse_share, parse_debug_console, parse_gdb,
-    parse_record, parse_replay, parse_stats;
+    parse_record, parse_replay, parse_stats, parse_vsock;
 
 struct row {
     char letter;          /* 0: none */
@@ -51,6 +52,7 @@ static const struct row rows[] = {
      0},
     {0, "share", "DIR[:TAG][,ro]", "a directory that the guest mounts as virtiofs", "file",
      parse_share, 0},
+    {0, "vsock", "PATH[,cid=N]", NULL, "file", parse_vsock, 0},
     {0, "protocol", "NAME", "auto, linux, vmlinux (quick), pvh, multiboot, elf",
      "auto linux vmlinux pvh multiboot elf", parse_protocol, 0},
     {0, "console", "WHERE", "COM1: stdio, pty, file:PATH, unix:PATH or none", BACKENDS,
@@ -150,6 +152,12 @@ static bool parse_share(struct options *options, const char *value, char *error,
 {
     struct ringer_device *device = add_device(options, error, error_size);
     return device && share_option_parse(device, value, error, error_size);
+}
+
+static bool parse_vsock(struct options *options, const char *value, char *error, size_t error_size)
+{
+    struct ringer_device *device = add_device(options, error, error_size);
+    return device && vsock_option_parse(device, value, error, error_size);
 }
 
 static bool parse_protocol(struct options *options, const char *value, char *error,

@@ -11,10 +11,12 @@
 #include "dev/virtio/fs.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/rng.h"
+#include "dev/virtio/vsock.h"
 #include "vm/disk.h"
 #include "vm/machine.h"
 #include "vm/nic.h"
 #include "vm/share.h"
+#include "vm/vsock.h"
 
 /* ------------------------------------------------------------------ virtio-blk */
 
@@ -143,13 +145,28 @@ static int make_console(struct ringer *m, const struct ringer_device *config, st
     return console_create(m, bus, device);
 }
 
+/* ------------------------------------------------------------------ virtio-vsock */
+
+static int make_vsock(struct ringer *m, const struct ringer_device *config, struct pci_bus *bus,
+                      struct device **device)
+{
+    struct virtio_vsock_config vsock;
+    int error = vsock_open(m, config, &vsock);
+
+    if (error < 0 || (error = virtio_vsock_create(bus, &vsock, device)) < 0) {
+        return error;
+    }
+    vsock_attach(m, *device);
+    return 0;
+}
+
 /* ------------------------------------------------------------------ all of them */
 
 static int (*const makers[])(struct ringer *, const struct ringer_device *, struct pci_bus *,
                              struct device **) = {
     [RINGER_DEVICE_DISK] = make_disk,       [RINGER_DEVICE_NET] = make_net,
     [RINGER_DEVICE_RNG] = make_rng,         [RINGER_DEVICE_SHARE] = make_share,
-    [RINGER_DEVICE_CONSOLE] = make_console,
+    [RINGER_DEVICE_CONSOLE] = make_console, [RINGER_DEVICE_VSOCK] = make_vsock,
 };
 
 int devices_create(struct ringer *m)
@@ -189,4 +206,5 @@ void devices_destroy(struct ringer *m)
     disk_close_all(m);
     nic_close_all(m);
     share_close_all(m);
+    vsock_close(m);
 }

@@ -85,6 +85,7 @@ struct ringer {
     struct nic *nics[NICS_MAX];
     unsigned nic_count;
     struct share *shares;
+    struct vsock_host *vsock;
     u64 random_state; /* --icount: what virtio-rng gives comes from it */
     struct serial *serials[RINGER_SERIAL_PORTS], *debug_console;
     void (*serial_ready[RINGER_SERIAL_PORTS])(void *context);

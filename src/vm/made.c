@@ -23,10 +23,17 @@ static const struct field disk_fields[] = {
     FIELD(struct ringer_device, disk.queues),      FIELDS_END,
 };
 
+static const struct field vsock_fields[] = {
+    FIELD_TEXT(struct ringer_device, vsock.path),
+    FIELD(struct ringer_device, vsock.cid),
+    FIELDS_END,
+};
+
 static const struct field *const device_fields[] = {
     [RINGER_DEVICE_DISK] = disk_fields,
     [RINGER_DEVICE_RNG] = fields_none,
     [RINGER_DEVICE_CONSOLE] = fields_none,
+    [RINGER_DEVICE_VSOCK] = vsock_fields,
 };
 
 const struct field *made_device_fields(unsigned kind)
