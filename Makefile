@@ -1,7 +1,7 @@
 # What a person types.  Each target does its own set-up; underneath are Meson and Ninja.
 #
 #   RUN_ARGS='-m 1G'        more options for `make run`
-#   ENGINES=interp,hybrid   which engines, for `make lockstep` (LOCKSTEP_ARGS adds options)
+#   ENGINES=hybrid,interp   which engines, for `make lockstep` (LOCKSTEP_ARGS adds options)
 #   FUZZ=decode SECONDS=60  which fuzzer, how long, for `make fuzz`
 #   SECONDS=600 SEED=7      how long, and with which cases, for `make diff`
 #   LAB_ARGS='--seed 5'     options for `make lab`
@@ -14,8 +14,8 @@ BUILD_FUZZ = build-fuzz
 FUZZ       = boot decode devices gdb recording virtio
 SECONDS    = 30
 RUN_ARGS   =
-ENGINES    = interp,interp-nocache
-LOCKSTEP_ARGS =
+ENGINES    = hybrid,interp
+LOCKSTEP_ARGS = --unprotected
 APPEND     = console=ttyS0
 LAB_ARGS   =
 SSH_PORT   = 2222
@@ -38,7 +38,7 @@ help:
 	@echo 'make check-keys attack hybrid on a CPU with protection keys, in QEMU'
 	@echo 'make bench     speed and memory, as figures'
 	@echo 'make diff      the interpreter against the host CPU, at random (SECONDS=30 SEED=7)'
-	@echo 'make lockstep  boot Debian under two engines in lockstep (ENGINES=interp,hybrid)'
+	@echo 'make lockstep  boot Debian under two engines in lockstep (ENGINES=hybrid,interp)'
 	@echo 'make fuzz      fuzz (FUZZ=decode: only that; SECONDS=30)'
 	@echo "make lab       Popek and Goldberg's theorems, shown (LAB_ARGS='--seed 5')"
 	@echo 'make format    lay out the C sources with clang-format'

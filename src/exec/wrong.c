@@ -20,8 +20,8 @@ static bool decode(const struct cpu *cpu, struct insn *insn)
                                 PAGE_SIZE - gva % PAGE_SIZE) == INSN_OK;
 }
 
-/* Before MOVNTI, its register is changed; after it, it is what it was. */
-static void execute_movnti(struct cpu *cpu, unsigned reg)
+/* With the register's lowest bit inverted; after it, it is what it was. */
+static void execute_with_wrong(struct cpu *cpu, unsigned reg)
 {
     u64 value = cpu->gpr[reg];
 
@@ -38,8 +38,8 @@ void wrong_execute(struct cpu *cpu, u64 limit)
         u64 before = cpu->icount;
         struct insn insn;
         bool decoded = decode(cpu, &insn);
-        if (decoded && insn.id == INSN_MOVNTI) {
-            execute_movnti(cpu, insn.op[1].reg);
+        if (decoded && (insn.id == INSN_MOVNTI || (insn.id == INSN_OUT && insn.op[1].size == 4))) {
+            execute_with_wrong(cpu, insn.op[1].reg);
         } else {
             interpret_execute(cpu, before + 1);
         }

@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <linux/time_types.h>
 
+#include "base/digest.h"
 #include "base/format.h"
 #include "exec/interpret/coherence.h"
 #include "vm/cpu_process.h"
@@ -89,6 +90,19 @@ static bool is_doorbell(const struct vcpu_process *p, const struct ring_message 
     return false;
 }
 
+/* For lockstep: whatever engine it is, it has to tell the devices the same, and be told the same.
+ */
+static void note_exit(struct trail *trail, const struct ring_message *m, u64 reply)
+{
+    u64 words[] = {m->kind, m->space, m->size, m->addr, m->value, m->time_ns, reply};
+
+    if (trail->interval) {
+        trail->exits = digest_bytes(trail->exits, words, sizeof(words));
+        trail->last_exit = *m;
+        trail->last_exit.value = m->kind == RING_WRITE ? m->value : reply;
+    }
+}
+
 /* Under --icount the board has no time of its own: every message tells it, and the vCPU waits until
  * it has been served.  Both that and the time it takes change when the next event is due. */
 static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply)
@@ -107,6 +121,7 @@ static u64 send(struct vcpu_process *p, struct ring_message *m, bool wants_reply
     }
     m->time_ns = clock_ns(p->cpu);
     value = ring_call(p->ring, &p->ring_host, m);
+    note_exit(p->vm->trail, m, value);
     atomic_fetch_add(&p->vm->clock.warp_ns, BUS_ACCESS_NS);
     interrupt_post_event(&p->cpu->fabric, p->index, INBOX_PAUSE); /* for a new limit */
     return value;

@@ -8,6 +8,7 @@
 #include <linux/mman.h>
 #include <linux/prctl.h>
 
+#include "base/digest.h"
 #include "base/format.h"
 #include "cpu/msr.h"
 #include "cpu/state.h"
@@ -267,7 +268,8 @@ static void keep_trail(struct vcpu_process *p, enum cpu_exit exit)
         return;
     }
     cpu_state_get(p->cpu, &state);
-    *event = (struct trail_event){.digest = cpu_state_digest(&state), .icount = p->cpu->icount};
+    *event = (struct trail_event){.digest = digest_word(cpu_state_digest(&state), trail->exits),
+                                  .icount = p->cpu->icount};
     p->next_event = clock_counted(p->cpu) + trail->interval;
     if (atomic_fetch_add(&trail->count, 1) + 1 >= atomic_load(&trail->stop_at)) {
         hold(p, VCPU_COUNTED);

@@ -174,6 +174,12 @@ static bool same_registers(const struct lockstep *l)
     return memcmp(a.value, b.value, cpu_state_count() * sizeof(a.value[0])) == 0;
 }
 
+/* Have the devices been told the same, and have they told the same? */
+static bool same_exits(const struct lockstep *l)
+{
+    return trail_of(&l->side[0])->exits == trail_of(&l->side[1])->exits;
+}
+
 static const u8 *page_of(const struct side *s, u64 at)
 {
     return (const u8 *)s->m->arena.ram.base + at;
@@ -311,6 +317,16 @@ static void tell_memory(struct lockstep *l)
     }
 }
 
+static void tell_exits(struct lockstep *l)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct ring_message *e = &trail_of(&l->side[i])->last_exit;
+        say(l, "* %s: last %s %s %lx size %u value %lx at %lu ns", l->request->names[i],
+            e->kind == RING_WRITE ? "wrote to" : "asked", e->space == BUS_PIO ? "port" : "address",
+            (unsigned long)e->addr, e->size, (unsigned long)e->value, (unsigned long)e->time_ns);
+    }
+}
+
 static void tell_end(struct lockstep *l)
 {
     static const char *const reasons[] = {
@@ -331,7 +347,7 @@ static void tell_end(struct lockstep *l)
 
 static bool same_all(const struct lockstep *l, const struct pages *pages)
 {
-    return same_end(l) && same_registers(l) && same_pages(l, pages);
+    return same_end(l) && same_registers(l) && same_exits(l) && same_pages(l, pages);
 }
 
 /* New machines, so many instructions after that event. */
@@ -444,6 +460,9 @@ static enum ringer_lockstep_result tell(struct lockstep *l, const struct step *s
     }
     tell_registers(l);
     tell_memory(l);
+    if (!same_exits(l)) {
+        tell_exits(l);
+    }
     if (!same_end(l)) {
         tell_end(l);
     }
@@ -545,7 +564,7 @@ static enum ringer_lockstep_result compare(struct lockstep *l)
             return narrow(l, equal, bad);
         }
         bool ended = l->side[0].ended;
-        if (ended && !same_registers(l)) {
+        if (ended && !(same_registers(l) && same_exits(l))) {
             return narrow(l, equal, events(&l->side[0]) + 1);
         }
         done = events(&l->side[0]);

@@ -130,8 +130,10 @@ struct trail {
     u64 interval;        /* by the board; 0: no trail is kept */
     _Atomic u64 stop_at; /* by the board: how many events there are when the vCPU is to hold */
     _Atomic u64 count;   /* events so far */
+    u64 exits;           /* digest of all that has gone over the bus, and when */
+    struct ring_message last_exit;
     struct trail_event {
-        u64 digest; /* of struct cpu_state */
+        u64 digest; /* of struct cpu_state, and of exits */
         u64 icount;
     } events[TRAIL_EVENTS]; /* a ring */
 };

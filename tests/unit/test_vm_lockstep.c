@@ -97,6 +97,12 @@ static const u8 with_movnti_and_more[] = {
     EXIT,
 };
 
+/* Only a device is told something wrong. */
+static const u8 with_out[] = {
+    LOOP(0x30, 0x75), 0xe7, 0x80, /* out 0x80, eax */
+    LOOP(0x20, 0x4e), EXIT,
+};
+
 static void test_equal(void **state)
 {
     struct ringer_lockstep_figures figures;
@@ -150,6 +156,21 @@ static void test_a_wrong_store_is_found(void **state)
     find_the_store(with_movnti_and_more, sizeof(with_movnti_and_more));
 }
 
+static void test_a_wrong_write_to_a_device_is_found(void **state)
+{
+    struct ringer_lockstep_figures figures;
+    struct request r;
+
+    (void)state;
+    assert_int_equal(compare(&r, "interp-wrong", with_out, sizeof(with_out), &figures),
+                     RINGER_LOCKSTEP_DIFFERENT);
+    assert_non_null(strstr(r.said->text, "  0000000000400008  out 0x80, eax\n"));
+    assert_non_null(strstr(r.said->text, "\n* interp: last wrote to port 80 size 4 value "));
+    assert_non_null(strstr(r.said->text, "\n* interp-wrong: last wrote to port 80 size 4 value "));
+    assert_null(strstr(r.said->text, "\n* r"));
+    free(r.said);
+}
+
 static struct ringer *make_none(void *context, unsigned which)
 {
     return which ? NULL : make(context, 0);
@@ -190,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_equal),
         cmocka_unit_test(test_a_wrong_flag_is_found),
         cmocka_unit_test(test_a_wrong_store_is_found),
+        cmocka_unit_test(test_a_wrong_write_to_a_device_is_found),
         cmocka_unit_test(test_other_ends),
     };
 
