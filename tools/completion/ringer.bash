@@ -33,7 +33,7 @@ _ringer() {
     lockstep)
         all='--engines --every'
         if [ "$previous" = --engines ]; then
-            _ringer_words 'interp,hybrid interp,interp-nocache' "$current"
+            _ringer_words 'hybrid,interp interp,interp-nocache trap,interp' "$current"
             return
         fi
         ;;
