@@ -110,6 +110,7 @@ void fields_save(struct field_writer *writer, const struct field *fields, const 
 struct field_reader {
     const u8 *bytes;
     u64 size, at;
+    const char *part;  /* whose fields these are, where there are several of whom; or NULL */
     const char *field; /* once reading has failed: the field that was to come */
     const char *error; /* and what is wrong with it */
 };

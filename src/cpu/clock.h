@@ -26,9 +26,10 @@ struct vm_clock { /* in the arena; set up by the board before the vCPUs start */
     bool supervisor_only; /* with icount: lockstep's clock */
     u32 tsc_khz;          /* the guest's (and in real time the host's) */
     u64 host_tsc_start;   /* host TSC at power-on */
-    u64 tsc_start;     /* the guest's then: 0, or the same where guest code reads the host's TSC */
-    u64 ns_per_tsc_32; /* nanoseconds per TSC tick as a 32.32 fixed-point number */
-    u64 wall_ns_start; /* wall clock (UTC, since the epoch) at power-on */
+    u64 tsc_start;  /* the guest's then: 0, or the same where guest code reads the host's TSC */
+    bool tsc_traps; /* it goes on from a snapshot's: guest code must not read the host's itself */
+    u64 ns_per_tsc_32;   /* nanoseconds per TSC tick as a 32.32 fixed-point number */
+    u64 wall_ns_start;   /* wall clock (UTC, since the epoch) at power-on */
     _Atomic u64 warp_ns; /* --icount: time that passed without instructions */
 };
 

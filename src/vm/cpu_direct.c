@@ -148,12 +148,13 @@ static void enter(void *context, struct cpu *cpu, bool step)
     struct gate *gate = p->gate;
     u32 flags = cpu_arithmetic_flags(cpu) | (cpu->rflags & (RFLAGS_DF | RFLAGS_AC | RFLAGS_ID)) |
                 RFLAGS_IF | RFLAGS_FIXED | (step ? RFLAGS_TF : 0);
-    bool time_traps = p->vm->clock.icount && !step; /* direct.c does not step through RDTSC */
+    bool traps = p->vm->clock.icount || p->vm->clock.tsc_traps;
     sigset_t none = 0;
 
     p->stepping = step;
     p->left_by = 0;
     cpu->direct->trap = (struct direct_trap){.kind = DIRECT_INTERRUPT};
+    p->time_traps = traps && !step; /* direct.c does not step through RDTSC */
     load_selectors(p);
     gate->rax = cpu->gpr[RAX];
     gate->rcx = cpu->gpr[RCX];
@@ -167,11 +168,12 @@ static void enter(void *context, struct cpu *cpu, bool step)
     if (p->hides_frames) {
         frame_of(p)->return_address = 0; /* for is_forged() */
     }
-    if (time_traps) {
+    if (p->time_traps) {
         syscall3(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0);
     }
     vcpu_gate_enter(cpu->gpr, cpu->seg[SEG_FS].base, cpu->seg[SEG_GS].base, gate, p->keys);
-    if (time_traps) {
+    if (p->time_traps) {
+        p->time_traps = false; /* first: on_alarm() */
         syscall3(__NR_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0);
     }
     if (p->left_by == SIGALRM) {

@@ -44,6 +44,7 @@ struct vcpu_process {
     bool keys;                /* the hidden zone is behind a protection key meanwhile */
     bool cpuid_faults;        /* CPUID traps in this process */
     u16 selectors[SEG_COUNT]; /* what segment registers held as guest code was entered */
+    bool time_traps;          /* RDTSC is to trap in this process */
     bool stepping;            /* one instruction was asked for */
     bool learning;            /* the next SIGTRAP tells where signal frames are */
     bool hides_frames;        /* guest code can neither read nor write the signal stack */

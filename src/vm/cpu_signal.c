@@ -121,6 +121,18 @@ static void on_fault(struct vcpu_process *p, int signal, const siginfo_t *info,
     sys_exit(125);
 }
 
+/* It reads the time, which may trap, now that guest code is about to run or has just run. */
+static void on_alarm(struct vcpu_process *p)
+{
+    if (p->vm->direct & VM_DIRECT && p->vm->clock.tsc_traps) {
+        syscall3(__NR_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0);
+    }
+    vcpu_on_timer(p);
+    if (p->time_traps) {
+        syscall3(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0);
+    }
+}
+
 /* The handler of all signals, while none of the guest's code runs. */
 void vcpu_on_signal(int signal, siginfo_t *info, void *context)
 {
@@ -129,7 +141,7 @@ void vcpu_on_signal(int signal, siginfo_t *info, void *context)
 
     switch (signal) {
     case SIGALRM:
-        vcpu_on_timer(p);
+        on_alarm(p);
         break;
     case KICK_SIGNAL: /* it has come too late: attention has been raised */
         break;

@@ -29,6 +29,19 @@ static const char *explain(int error)
     return error == -ENOENT || error == -ENOTDIR ? "there is none" : strerror(-error);
 }
 
+static const char *explain_memory(int error)
+{
+    return error == -EBADMSG ? "its memory is damaged" : strerror(-error);
+}
+
+/* What is wrong with a section. */
+static const char *explain_section(const struct field_reader *r, char *line, size_t size)
+{
+    snprintf(line, size, "%s: %s %s", r->part ? r->part : "state", r->field ? r->field : "it",
+             r->error ? r->error : "takes more memory than there is");
+    return line;
+}
+
 static int read_state(struct ringer_snapshot *s, int directory)
 {
     int fd = openat(directory, SNAPSHOT_STATE, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = 0;
@@ -77,9 +90,7 @@ static int open_files(struct ringer_snapshot *s, char *text, size_t size)
         reason = snapshot_file_check(s->bytes, s->sections.size, &s->sections);
     }
     if (!reason && !state_load_description(&s->description, &s->sections)) {
-        snprintf(line, sizeof(line), "%s %s", s->sections.field ? s->sections.field : "it",
-                 s->sections.error ? s->sections.error : "takes more memory than there is");
-        reason = line;
+        reason = explain_section(&s->sections, line, sizeof(line));
     }
     if (!reason) {
         reason = check_memory(s, directory);
@@ -125,6 +136,19 @@ void ringer_snapshot_close(struct ringer_snapshot *s)
     free(s);
 }
 
+int ringer_snapshot_check(const struct ringer_snapshot *s, char *text, size_t size)
+{
+    const struct memory_pieces *pieces = &s->description.memory;
+    u8 *bytes = malloc(pieces->piece_bytes);
+    int error = bytes ? 0 : -ENOMEM;
+
+    for (u32 i = 0; i < pieces->count && error == 0; i++) {
+        error = memory_check_piece(s->memory_fd, pieces, i, bytes);
+    }
+    free(bytes);
+    return error < 0 ? fail(text, size, error, s->directory, explain_memory(error)) : 0;
+}
+
 void ringer_snapshot_configure(struct ringer_snapshot *s, struct ringer_config *config)
 {
     const struct made *made = &s->description.made;
@@ -163,10 +187,8 @@ static int load_memory(struct ringer *m, const struct ringer_snapshot *s)
         error = memory_read_piece(s->memory_fd, pieces, i, m->arena.ram.base);
     }
     return error == 0 ? 0
-           : error == -EBADMSG
-               ? machine_fail(m, -EINVAL, "snapshot '%s': its memory is damaged", s->directory)
-               : machine_fail(m, error, "snapshot '%s': its memory: %s", s->directory,
-                              strerror(-error));
+                      : machine_fail(m, error == -EBADMSG ? -EINVAL : error, "snapshot '%s': %s",
+                                     s->directory, explain_memory(error));
 }
 
 /* The configuration may name other disks; all else is the snapshot's. */
@@ -198,6 +220,7 @@ int snapshot_restore(struct ringer *m, const struct ringer_snapshot *s)
 {
     const struct made *made = &s->description.made;
     struct field_reader sections = s->sections;
+    char line[256];
     int error = check_made(m, s);
 
     if (error == 0) {
@@ -207,8 +230,8 @@ int snapshot_restore(struct ringer *m, const struct ringer_snapshot *s)
         error = load_memory(m, s);
     }
     if (error == 0 && !state_load(m, &sections)) {
-        error = machine_fail(m, -EINVAL, "snapshot '%s': %s %s", s->directory,
-                             sections.field ? sections.field : "it", sections.error);
+        error = machine_fail(m, -EINVAL, "snapshot '%s': %s", s->directory,
+                             explain_section(&sections, line, sizeof(line)));
     }
     if (error == 0) {
         error = made_keep_boot(&m->made, (enum ringer_protocol)made->protocol, made->kernel,

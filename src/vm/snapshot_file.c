@@ -117,17 +117,18 @@ bool section_open(struct field_reader *r, const char *name, unsigned number, u32
     u32 its_version;
     u64 size;
 
+    r->part = name;
     if (!head || head[0] != length || memcmp(head + 1, text, length) != 0) {
-        return fail(r, name, "is not what comes next in it");
+        return fail(r, "its place", "is another's");
     }
     memcpy(&its_version, head + 1 + length, sizeof(its_version));
     memcpy(&size, head + 1 + length + sizeof(u32), sizeof(size));
     if (its_version != version) {
-        return fail(r, name, "is of another version");
+        return fail(r, "its version", "is another");
     }
     bytes = fields_take(r, size);
     if (!bytes) {
-        return fail(r, name, "is cut short");
+        return fail(r, "its content", "is cut short");
     }
     *section = (struct field_reader){.bytes = bytes, .size = size};
     return true;

@@ -29,8 +29,7 @@ void snapshot_file_end(struct field_writer *writer);
 /* Check a file's head and digest: NULL, with *sections at the first section, or what is wrong. */
 const char *snapshot_file_check(const u8 *bytes, u64 size, struct field_reader *sections);
 
-/* The next section, which is to be that one.  False with an error in sections; `name` has the
- * section's name then. */
+/* The next section, which is to be that one.  False with an error in sections. */
 bool section_open(struct field_reader *sections, const char *name, unsigned number, u32 version,
                   struct field_reader *section);
 

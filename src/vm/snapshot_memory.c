@@ -191,6 +191,16 @@ int memory_read_all(int fd, u8 *bytes, u64 size, u64 offset)
     return 0;
 }
 
+int memory_check_piece(int fd, const struct memory_pieces *p, u32 i, u8 *buffer)
+{
+    u64 size = memory_piece_size(p, i);
+    int error = p->digests[i] ? memory_read_all(fd, buffer, size, i * p->piece_bytes) : 0;
+
+    return error == 0 && p->digests[i] && memory_piece_digest(buffer, size) != p->digests[i]
+               ? -EBADMSG
+               : error;
+}
+
 int memory_read_piece(int fd, const struct memory_pieces *p, u32 i, u8 *base)
 {
     u64 start = i * p->piece_bytes, size = memory_piece_size(p, i), at = start;

@@ -43,6 +43,9 @@ int memory_write(const struct ringer *machine, int fd, struct memory_pieces *pie
  * its digest is another, or -errno. */
 int memory_read_piece(int fd, const struct memory_pieces *pieces, u32 i, u8 *base);
 
+/* Read piece i, which is not in memory, to a buffer, and check it as above. */
+int memory_check_piece(int fd, const struct memory_pieces *pieces, u32 i, u8 *buffer);
+
 /* All of size bytes, to or from a file at offset.  0 or -errno: -ENOSPC where the file takes no
  * more, -EBADMSG where it is too short. */
 int memory_write_all(int fd, const u8 *bytes, u64 size, u64 offset);

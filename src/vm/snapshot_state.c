@@ -29,7 +29,6 @@ struct board_state {
     u64 wall_ns; /* at power-on, as it was found from ns and the host's clock */
     u32 tsc_khz;
     u64 warp_ns, now_ns, random; /* --icount */
-    u32 resets;
     bool a20_on;
     bool pci_lines[ARRAY_SIZE(((struct pc *)0)->pci_lines)];
 };
@@ -42,7 +41,6 @@ static const struct field board_fields[] = {
     FIELD_MAX(struct board_state, warp_ns, 1ull << 62),
     FIELD_MAX(struct board_state, now_ns, 1ull << 62),
     FIELD(struct board_state, random),
-    FIELD(struct board_state, resets),
     FIELD(struct board_state, a20_on),
     FIELD_ARRAY(struct board_state, pci_lines),
     FIELDS_END,
@@ -57,7 +55,6 @@ static struct board_state board_now(const struct ringer *m)
         .warp_ns = atomic_load(&m->shared->clock.warp_ns),
         .now_ns = m->now_ns,
         .random = m->random_state,
-        .resets = m->config.resets,
         .a20_on = m->a20.on,
     };
 
@@ -83,12 +80,13 @@ static void set_clock(struct ringer *m, const struct board_state *b)
     } else {
         clock->host_tsc_start = now - ticks;
         clock->wall_ns_start = host_wall_ns() - b->ns;
-        /* Where guest code reads the host's TSC, it is what it is. */
-        clock->tsc_start = m->vm->direct ? clock->host_tsc_start : b->tsc - ticks;
+        clock->tsc_start = b->tsc - ticks;
+        clock->tsc_traps = true;
     }
     shared->wall_ns_start = clock->wall_ns_start;
     shared->host_tsc_start = clock->host_tsc_start;
     shared->tsc_start = clock->tsc_start;
+    shared->tsc_traps = clock->tsc_traps;
 }
 
 /* The same frequency, for all that a guest can tell?  Its kvmclock is told of another. */
@@ -113,7 +111,6 @@ static bool load_board(struct ringer *m, struct field_reader *r, struct board_st
     set_clock(m, b);
     check_tsc(m, b);
     m->random_state = b->random;
-    m->config.resets = b->resets;
     m->a20.on = b->a20_on;
     memcpy(m->pc.pci_lines, b->pci_lines, sizeof(b->pci_lines));
     return true;
@@ -268,7 +265,7 @@ static bool load_configuration(struct snapshot_description *d, unsigned i,
     fields = good ? made_device_fields(d->devices[i].kind) : NULL;
     if (good && !fields) {
         sections->field = "kind";
-        sections->error = "is of a device that this Ringer does not know";
+        sections->error = "is one that this Ringer does not know";
         return false;
     }
     good = good && fields_load(&s, fields, &d->devices[i]) &&
@@ -286,8 +283,8 @@ bool state_load_description(struct snapshot_description *d, struct field_reader 
     }
     if (d->made.device_count > SECTIONS_MAX || d->made.memory_bytes == 0 ||
         d->made.memory_bytes % PAGE_SIZE || d->made.memory_bytes > VM_RAM_MAX) {
-        sections->field = "machine";
-        sections->error = "is one that cannot be";
+        sections->field = "memory_bytes";
+        sections->error = "holds what cannot be";
         return false;
     }
     d->devices = calloc(d->made.device_count + 1, sizeof(*d->devices));

@@ -670,7 +670,6 @@ static const struct field fields[] = {
     FIELD(struct virtio_device, isr),
     FIELD(struct virtio_device, generation),
     FIELD(struct virtio_device, failures),
-    FIELD_MAX(struct virtio_device, budget, VIRTQ_SIZE_MAX),
     FIELD(struct virtio_device, again),
     FIELD_TIMER(struct virtio_device, timer),
     FIELDS_END,
