@@ -443,6 +443,11 @@ RINGER_API int ringer_snapshot_take(struct ringer *machine, const char *director
 RINGER_API int ringer_snapshot_open(const char *directory, struct ringer_snapshot **snapshot,
                                     char *error, size_t error_size);
 
+/* Reads all of it, and checks that it is whole: opening checks all but the memory.  0 or -errno,
+ * with the reason in error. */
+RINGER_API int ringer_snapshot_check(const struct ringer_snapshot *snapshot, char *error,
+                                     size_t error_size);
+
 /* Makes config that of the machine that was kept: memory, CPUs, devices and what else cannot be
  * another.  Engine, serial ports and callbacks stay as they are, and disks may be given other
  * sources.  ringer_create() then makes a machine that goes on where that one was; nothing is loaded

@@ -8,6 +8,7 @@
 #include "app/lockstep.h"
 #include "app/options.h"
 #include "app/run.h"
+#include "app/snapshot.h"
 #include "base/types.h"
 
 static int print_help(int argc, char **argv);
@@ -37,6 +38,7 @@ static const struct command {
     {"classify", classify_main, "work out Popek and Goldberg's classes of this processor"},
     {"run", run_main, "run a virtual machine; ringer run --help has its options"},
     {"lockstep", lockstep_main, "run a guest under two engines, and compare them"},
+    {"snapshot", snapshot_main, "keep a running machine in a directory, to restore it from"},
     {"help", print_help, "print this"},
     {"--help", print_help, NULL},
     {"-h", print_help, NULL},

@@ -271,6 +271,7 @@ static bool help(struct monitor *monitor)
           "screen           what the guest's screen shows, as text\r\n"
           "type TEXT        on the guest's keyboard; \\n is Enter\r\n"
           "key KEYS         likewise: key f1, key ctrl-alt-delete\r\n"
+          "snapshot DIR     keep the machine in a new directory: ringer run --restore DIR\r\n"
           "stop, cont       hold the guest, let it go on\r\n"
           "quit             end the machine\r\n"
           "Ctrl-A c closes the monitor, and so does Ctrl-D.\r\n");
@@ -316,6 +317,7 @@ static const struct command {
     {"screen", NULL, monitor_screen, false, false},
     {"type", NULL, monitor_type, false, true},
     {"key", NULL, monitor_key, false, true},
+    {"snapshot", NULL, monitor_snapshot, false, true},
     {"quit", NULL, quit, false, false},
 };
 
@@ -356,6 +358,7 @@ bool monitor_execute(struct monitor *monitor)
 {
     char *rest;
     char *word = strtok_r(monitor->line, " \t", &rest);
+    monitor->failed = false;
     if (!word) {
         return false;
     }
@@ -371,6 +374,7 @@ bool monitor_execute(struct monitor *monitor)
         }
     }
     print(monitor, "that is not known; help tells what is\r\n");
+    monitor->failed = true;
     return false;
 }
 
@@ -415,6 +419,9 @@ static void take_key(struct monitor *monitor, uint8_t byte)
 bool monitor_input(struct monitor *monitor, uint8_t byte)
 {
     bool end = false;
+    if (monitor->waits) {
+        return false;
+    }
     if (monitor->key) {
         take_key(monitor, byte);
         return false;
@@ -428,7 +435,7 @@ bool monitor_input(struct monitor *monitor, uint8_t byte)
             memcpy(monitor->last, monitor->line, monitor->length + 1);
         }
         end = monitor_execute(monitor);
-        if (!end) {
+        if (!end && !monitor->waits) {
             prompt(monitor);
         }
         break;
@@ -458,6 +465,17 @@ bool monitor_input(struct monitor *monitor, uint8_t byte)
         break;
     }
     return end;
+}
+
+void monitor_ready(struct monitor *monitor, bool good)
+{
+    monitor->failed = !good;
+    monitor->waits = false;
+    if (monitor->ready) {
+        monitor->ready(monitor->context);
+    } else if (monitor->open) {
+        prompt(monitor);
+    }
 }
 
 void monitor_init(struct monitor *monitor, ringer_output_fn *output, void *context)

@@ -11,18 +11,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
+
+#define MONITOR_LINE 4352 /* a path, and a command before it */
 
 struct monitor {
     struct ringer *machine;
     ringer_output_fn *output; /* to the user's terminal, which is raw */
     void *context;
     bool open;
-    char line[128];
+    char line[MONITOR_LINE];
     size_t length;
-    char argument[128];    /* what stands behind the first word */
-    char last[128];        /* the line before */
-    uint8_t key;           /* the last byte of a function key that is under way; 0: none */
-    uint64_t next_address; /* where x goes on without an address */
+    char argument[MONITOR_LINE];  /* what stands behind the first word */
+    char last[MONITOR_LINE];      /* the line before */
+    uint8_t key;                  /* the last byte of a function key that is under way; 0: none */
+    uint64_t next_address;        /* where x goes on without an address */
+    bool failed;                  /* the last command did not do what it was to */
+    bool waits;                   /* it is still under way */
+    void (*ready)(void *context); /* called once it is not; NULL: there is a prompt instead */
+    time_t told;                  /* when it last said how far it is */
 };
 
 void monitor_init(struct monitor *monitor, ringer_output_fn *output, void *context);
@@ -31,6 +38,9 @@ void monitor_close(struct monitor *monitor);
 
 /* A byte that the user typed.  True if the user asked for the machine's end. */
 bool monitor_input(struct monitor *monitor, uint8_t byte);
+
+/* The command that is under way has ended. */
+void monitor_ready(struct monitor *monitor, bool good);
 
 /* The command in monitor->line, without a prompt.  True if it asks for the machine's end. */
 bool monitor_execute(struct monitor *monitor);

@@ -62,11 +62,13 @@ static const struct row rows[] = {
     {0, "display", "WHAT", "text: the screen, in this terminal; none", "none text", parse_display,
      0},
     {0, "debug-exit", NULL, NULL, "", NULL, MEMBER(debug_exit)},
-    {0, "debug-console", "[=FILE]", "port 0xe9, to FILE or standard error", "file",
-     parse_debug_console, 0},
+    {0, "debug-console", "[=FILE]", NULL, "file", parse_debug_console, 0},
     {0, "testdev", NULL, NULL, "", NULL, MEMBER(testdev)},
     {0, "gdb", "WHERE[,wait]", "let gdb in: unix:PATH or tcp:127.0.0.1:PORT",
      "unix: tcp:127.0.0.1:", parse_gdb, 0},
+    {0, "control", "PATH", "a socket for the monitor's commands", "file", NULL, MEMBER(control)},
+    {0, "restore", "DIR", "go on from a snapshot: ringer snapshot --help", "file", NULL,
+     MEMBER(restore)},
     {0, "trace", "LIST", "exits,exceptions,interrupts,io to standard error",
      "exits exceptions interrupts io", NULL, MEMBER(trace)},
     {0, "stats", "[=FILE]", "figures at the end, as JSON", "file", parse_stats, 0},
@@ -330,6 +332,20 @@ bool options_is_stdio(const struct options *options, enum ringer_port port)
     return options->ports[port] && !strcmp(options->ports[port], "stdio");
 }
 
+/* A snapshot says these; an option would say something else. */
+static bool is_of_machine(const char *name)
+{
+    static const char *const names[] = {"kernel", "initrd",     "append", "memory",
+                                        "cpus",   "protocol",   "icount", "record",
+                                        "replay", "debug-exit", "testdev"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (!strcmp(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Checks what no option can check alone. */
 static bool check(const struct options *options, char *error, size_t error_size)
 {
@@ -369,6 +385,7 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
         .engine = RINGER_CONFIG_DEFAULT.engine,
         .protocol = RINGER_PROTOCOL_AUTO,
     };
+    const struct row *of_machine = NULL;
     opterr = 0;
     optind = 0;
     for (int value; (value = getopt_long(argc, argv, short_options, long_options, NULL)) != -1;) {
@@ -387,6 +404,9 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
         if (!set(options, row, optarg, error, error_size)) {
             return false;
         }
+        if (is_of_machine(row->name)) {
+            of_machine = row;
+        }
     }
     if (!options->ports[RINGER_PORT_COM1]) {
         bool taken = options->display || options_is_stdio(options, RINGER_PORT_HVC0);
@@ -398,6 +418,11 @@ bool options_parse(struct options *options, int argc, char **argv, char *error, 
     if (optind < argc) {
         snprintf(error, error_size, "argument '%s' is one too many; a kernel is given with -k FILE",
                  argv[optind]);
+        return false;
+    }
+    if (options->restore && of_machine) {
+        snprintf(error, error_size, "--%s: with --restore that is as the snapshot has it",
+                 of_machine->name);
         return false;
     }
     return check(options, error, error_size);

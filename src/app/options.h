@@ -34,6 +34,8 @@ struct options {
     bool unprotected;
     bool icount;
     const char *record, *replay;
+    const char *control; /* the path of a socket, or NULL */
+    const char *restore; /* a snapshot's directory, or NULL */
     bool no_reboot;
     bool help, version;
 };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "app/console.h"
+#include "app/control.h"
 #include "app/gdb/server.h"
 #include "app/options.h"
 #include "app/report.h"
@@ -26,8 +27,10 @@ struct run {
     struct display display;
     bool on_stdio; /* the console is one of the ports, or the screen */
     FILE *stats_file, *debug_file;
-    FILE *error_file;       /* standard error while the guest has the terminal; NULL: stderr */
-    struct gdb_server *gdb; /* NULL: none */
+    FILE *error_file;        /* standard error while the guest has the terminal; NULL: stderr */
+    struct gdb_server *gdb;  /* NULL: none */
+    struct control *control; /* NULL: none */
+    struct ringer_snapshot *snapshot; /* NULL: the machine begins at power-on */
     struct ringer *machine;
     unsigned resets; /* of the machine so far */
 };
@@ -133,6 +136,38 @@ static void configure(struct run *run, struct ringer_config *config)
     }
 }
 
+/* The machine is the snapshot's, but for the sources of its disks where the user gives others: in
+ * their order, and all of them. */
+static bool configure_restored(struct run *run, struct ringer_config *config)
+{
+    const struct options *o = &run->options;
+    unsigned next = 0, disks = 0;
+    ringer_snapshot_configure(run->snapshot, config);
+    if (config->device_count > ARRAY_SIZE(run->devices)) {
+        complain("the snapshot's machine has more devices than there may be");
+        return false;
+    }
+    memcpy(run->devices, config->devices, config->device_count * sizeof(run->devices[0]));
+    config->devices = run->devices;
+    for (unsigned i = 0; i < config->device_count; i++) {
+        struct ringer_device *device = &run->devices[i];
+        if (device->kind != RINGER_DEVICE_DISK) {
+            continue;
+        }
+        disks++;
+        if (next < o->device_count && o->devices[next].kind == RINGER_DEVICE_DISK) {
+            device->disk.source = o->devices[next].disk.source;
+            device->disk.format = o->devices[next].disk.format;
+            next++;
+        }
+    }
+    if (next < o->device_count || (next > 0 && next < disks)) {
+        complain("with --restore, -d can only say where the snapshot's disks are now: all of them");
+        return false;
+    }
+    return true;
+}
+
 int run_status_of_error(int error)
 {
     /* These say that the host is at fault. */
@@ -149,12 +184,26 @@ static int create(struct run *run)
     struct ringer_config config;
     char error[512] = "";
     configure(run, &config);
+    if (run->snapshot && !configure_restored(run, &config)) {
+        return STATUS_USER;
+    }
+    bool goes_on = run->snapshot && run->resets == 0;
+    if (!goes_on) {
+        config.snapshot = NULL;
+    }
     int result = ringer_create(&config, &run->machine, error, sizeof(error));
     if (result < 0) {
         complain(error[0] ? error : strerror(-result));
         return run_status_of_error(result);
     }
-    result = ringer_load(run->machine, o->protocol, o->kernel, o->initrd, o->append);
+    if (goes_on) {
+        return STATUS_OK;
+    }
+    struct ringer_boot boot = {o->protocol, o->kernel, o->initrd, o->append};
+    if (run->snapshot) { /* after a reset of the guest's */
+        ringer_snapshot_boot(run->snapshot, &boot);
+    }
+    result = ringer_load(run->machine, boot.protocol, boot.kernel, boot.initrd, boot.command_line);
     if (result < 0) {
         complain(ringer_error(run->machine));
         return run_status_of_error(result);
@@ -170,6 +219,9 @@ static void destroy(struct run *run)
     }
     if (run->gdb) {
         gdb_server_detach(run->gdb);
+    }
+    if (run->control) {
+        control_detach(run->control);
     }
     ringer_destroy(run->machine);
     run->machine = NULL;
@@ -248,7 +300,7 @@ static int finish(struct run *run, const struct ringer_exit *end)
 static bool wants_end(void *context)
 {
     const struct run *run = context;
-    return caught_signal || (run->gdb && run->gdb->quit) ||
+    return caught_signal || (run->gdb && run->gdb->quit) || (run->control && run->control->quit) ||
            (run->on_stdio && console_wants_end(&run->console));
 }
 
@@ -277,6 +329,9 @@ static int run_machine(struct run *run, bool *again)
             complain("standard input cannot be watched");
             return STATUS_FAILURE;
         }
+    }
+    if (run->control) {
+        control_attach(run->control, run->machine);
     }
     running = run->machine;
     if (wants_end(run)) { /* the signal came before it could reach this machine */
@@ -352,9 +407,36 @@ static bool open_gdb(struct run *run)
     return true;
 }
 
+/* What has to be there before the terminal is the guest's. */
+static bool open_doors(struct run *run, struct control *control)
+{
+    const struct options *o = &run->options;
+    char error[512];
+    if (o->restore && ringer_snapshot_open(o->restore, &run->snapshot, error, sizeof(error)) < 0) {
+        complain(error);
+        return false;
+    }
+    if (o->control && !control_open(control, o->control, error, sizeof(error))) {
+        complain(error);
+        return false;
+    }
+    run->control = o->control ? control : NULL;
+    return !o->gdb.text || open_gdb(run);
+}
+
+static void close_doors(struct run *run)
+{
+    if (run->control) {
+        control_close(run->control);
+    }
+    gdb_server_destroy(run->gdb);
+    ringer_snapshot_close(run->snapshot);
+}
+
 int run_main(int argc, char **argv)
 {
     struct run run = {.machine = NULL};
+    struct control control;
     char error[512];
     if (!options_parse(&run.options, argc, argv, error, sizeof(error))) {
         complain(error);
@@ -375,7 +457,8 @@ int run_main(int argc, char **argv)
     if (!open_files(&run)) {
         return STATUS_USER;
     }
-    if (run.options.gdb.text && !open_gdb(&run)) {
+    if (!open_doors(&run, &control)) {
+        close_doors(&run);
         return STATUS_USER;
     }
     enum ringer_port port = RINGER_PORT_COM1;
@@ -388,7 +471,7 @@ int run_main(int argc, char **argv)
     run.error_file = terminal_open_errors();
     catch_signals();
     int status = run_all(&run);
-    gdb_server_destroy(run.gdb);
+    close_doors(&run);
     terminal_restore();
     if (run.error_file) {
         fclose(run.error_file);
