@@ -18,7 +18,7 @@ _ringer() {
     local name words all=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _ringer_words 'classify lockstep run help --version' "$current"
+        _ringer_words 'classify lockstep run snapshot help --version' "$current"
         return
     fi
     if [ "${COMP_WORDS[1]}" = classify ]; then
@@ -30,6 +30,13 @@ _ringer() {
     fi
     case ${COMP_WORDS[1]} in
     run) ;;
+    snapshot)
+        case $current in
+        -*) _ringer_words '--check --help --replace' "$current" ;;
+        *) _ringer_files "$current" ;;
+        esac
+        return
+        ;;
     lockstep)
         all='--engines --every'
         if [ "$previous" = --engines ]; then
