@@ -66,7 +66,7 @@ static const struct row rows[] = {
     {0, "testdev", NULL, NULL, "", NULL, MEMBER(testdev)},
     {0, "gdb", "WHERE[,wait]", "let gdb in: unix:PATH or tcp:127.0.0.1:PORT",
      "unix: tcp:127.0.0.1:", parse_gdb, 0},
-    {0, "control", "PATH", "a socket for the monitor's commands", "file", NULL, MEMBER(control)},
+    {0, "control", "PATH", NULL, "file", NULL, MEMBER(control)},
     {0, "restore", "DIR", "go on from a snapshot: ringer snapshot --help", "file", NULL,
      MEMBER(restore)},
     {0, "trace", "LIST", "exits,exceptions,interrupts,io to standard error",
