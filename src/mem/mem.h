@@ -57,13 +57,39 @@ struct mem_coherence {
     _Atomic u64 stale_at[MEM_STALE_SLOTS]; /* where: gpa << 13 | size, 0 for a free slot */
 } __attribute__((aligned(64)));
 
+/*
+ * A machine that goes on from a snapshot has not all of its RAM yet.  Pieces of it are brought when
+ * somebody first asks where they are: whoever has a hva has it from mem_ptr() or mem_range(), which
+ * see to that.  The first process that needs a piece brings it, and others wait for it.
+ */
+enum mem_piece { MEM_PRESENT, MEM_ABSENT, MEM_COMING };
+
+struct mem_absence {
+    _Atomic u8 *pieces; /* enum mem_piece of each; NULL: all is there */
+    unsigned piece_shift;
+    void (*bring)(void *context, u64 piece); /* of this process; it always succeeds, or never comes
+                                              * back, or has told of its failure */
+    void *context;
+};
+
 struct mem {
     u8 *base; /* hva of the RAM file */
     u64 low_size, high_size;
     u8 *code_holders; /* for each page of the RAM file, how many vCPUs hold decoded code of it */
     struct mem_coherence *coherence; /* cpu_count of them, by vCPU; NULL where nobody executes */
     unsigned cpu_count;
+    struct mem_absence absence;
 };
+
+/* Have [offset, offset + size) of the RAM file, which are in it, be there. */
+void mem_bring(const struct mem *m, u64 offset, u64 size);
+
+static inline void mem_need(const struct mem *m, u64 offset, u64 size)
+{
+    if (unlikely(m->absence.pieces)) {
+        mem_bring(m, offset, size);
+    }
+}
 
 /* Offset of gpa in the RAM file, or -1 where there is no RAM. */
 static inline s64 mem_offset(const struct mem *m, gpa_t gpa)
@@ -82,7 +108,11 @@ static inline s64 mem_offset(const struct mem *m, gpa_t gpa)
 static inline u8 *mem_ptr(const struct mem *m, gpa_t gpa)
 {
     s64 offset = mem_offset(m, gpa);
-    return offset < 0 ? NULL : m->base + offset;
+    if (offset < 0) {
+        return NULL;
+    }
+    mem_need(m, (u64)offset, 1);
+    return m->base + offset;
 }
 
 /* The gpa of a hva in RAM. */

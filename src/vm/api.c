@@ -198,7 +198,10 @@ static int make(struct ringer *m)
                    ? error
                    : machine_fail(m, error, "cannot make the devices: %s", strerror(-error));
     }
-    error = vcpus_create(m);
+    error = m->config.snapshot ? snapshot_prepare(m, m->config.snapshot) : 0;
+    if (error == 0) {
+        error = vcpus_create(m);
+    }
     if (error == 0 && made_keep_config(&m->made, &m->config) < 0) {
         error = machine_fail(m, -ENOMEM, "out of memory");
     }
@@ -213,7 +216,7 @@ int ringer_create(const struct ringer_config *config, struct ringer **machine, c
 
     *machine = NULL;
     if (m) {
-        m->program = m->kick_fd = m->timer_fd = -1;
+        m->program = m->kick_fd = m->timer_fd = m->source.fd = -1;
         m->arena = (struct arena){.memory.fd = -1, .ram.fd = -1};
         m->input.recorder.fd = -1;
         m->config = *config;
@@ -254,6 +257,10 @@ void ringer_destroy(struct ringer *m)
     serial_destroy(m->debug_console);
     board_destroy(m);
     made_destroy(&m->made);
+    memory_pieces_destroy(&m->source.pieces);
+    if (m->source.fd >= 0) {
+        close(m->source.fd);
+    }
     free(m->vcpus);
     free(m->vm);
     arena_destroy(&m->arena);

@@ -41,6 +41,8 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
     u64 cpus = reserve(&size, cpu_count, sizeof(struct cpu));
     u64 holders = reserve(&size, ram_bytes / PAGE_SIZE, 1);
     u64 coherence = reserve(&size, cpu_count, sizeof(struct mem_coherence));
+    u64 digests = reserve(&size, VM_PIECES_MAX, sizeof(u64));
+    u64 pieces = reserve(&size, VM_PIECES_MAX, sizeof(u8));
     u64 gates = reserve(&size, cpu_count, PAGE_SIZE);
     u64 exec = reserve(&size, cpu_count, exec_bytes);
     struct vm *vm;
@@ -86,6 +88,8 @@ int arena_create(struct arena *arena, u64 ram_bytes, unsigned cpu_count)
     vm->mem.code_holders = base + holders;
     vm->mem.coherence = (struct mem_coherence *)(base + coherence);
     vm->mem.cpu_count = cpu_count;
+    vm->source.digests = (u64 *)(base + digests);
+    vm->pieces = (_Atomic u8 *)(base + pieces);
     return 0;
 
 fail:

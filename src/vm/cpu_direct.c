@@ -74,6 +74,9 @@ static bool map(void *context, gva_t gva, u64 size, const u8 *hva, unsigned righ
     int populate = size < PIECE_LARGE_BYTES ? MAP_POPULATE : 0;
 
     (void)context;
+    if (!is_code) {
+        mem_need(&vm->mem, offset, size);
+    }
     return !sys_failed(sys_mmap((void *)gva, size, prot, MAP_SHARED | MAP_FIXED | populate,
                                 is_code ? VCPU_FD_ARENA : VCPU_FD_RAM, (long)offset));
 }
@@ -423,6 +426,9 @@ static void hide_all(const struct vcpu_process *p)
     hide(code, code_end - code, rw | PROT_EXEC, (int)key);
     hide(code_end, arena_end - code_end, rw, (int)key);
     hide((u64)vm->mem.base, vm->ram_bytes, rw, (int)key);
+    if (vm->source.base) {
+        hide(vm->source.base, vm->source.bytes, PROT_READ, (int)key);
+    }
 }
 
 /* The kernel puts each frame at the same place, which cpu_gate.S checks: learn where. */

@@ -79,6 +79,7 @@ static void map_shared(u64 arena, u64 arena_bytes, u32 index)
         vcpu_die("the arena is of another version of Ringer", 0);
     }
     map_fixed((u64)vm->mem.base, vm->ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, VCPU_FD_RAM, 0);
+    vcpu_map_source(vm);
     exec = (u64)vm->exec + index * vm->exec_bytes + exec_code_offset();
     map_fixed(exec, exec_code_size(), PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED, VCPU_FD_ARENA,
               exec - arena);
@@ -111,6 +112,8 @@ static void cpu_init(struct vcpu_process *p)
     cpu->inbox = p->inbox;
     cpu->clock = &p->vm->clock;
     cpu->debugger.list = p->vm->debugger;
+    p->vm->mem.absence.bring = vcpu_bring; /* the same in every process */
+    p->vm->mem.absence.context = NULL;
     mmu_init(&cpu->mmu, &p->vm->mem, &cpu_mmu_ops, cpu);
     cpu->ops.arm_timer = vcpu_arm_timer;
     cpu->ops.context = p;

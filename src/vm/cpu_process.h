@@ -36,6 +36,7 @@ struct vcpu_process {
     u64 deadline_ns;  /* of the host timer; UINT64_MAX while it is off */
     u64 next_sync_ns; /* --icount */
     u64 next_event;   /* the trail's, by clock_counted() */
+    u64 bringing;     /* a piece of RAM, and 1; 0: none */
     int timer;        /* POSIX timer ID */
     u32 index;
 
@@ -79,6 +80,11 @@ void vcpu_futex_wait(_Atomic u32 *word, u32 value);
 /* cpu_trace.c: a line to the trace file; waits while the ring is full. */
 void vcpu_trace_init(struct vcpu_process *p);
 void vcpu_trace(struct vcpu_process *p, enum trace_kind kind, const char *line);
+
+/* cpu_memory.c: map the file that RAM comes from, if there is one; and mem->absence.bring. */
+void vcpu_map_source(const struct vm *vm);
+void vcpu_bring(void *context, u64 piece);
+void vcpu_give_up_piece(const struct vcpu_process *p); /* before an end that comes meanwhile */
 
 /* cpu_signal.c: handlers, the host timer, the signal at the board's death.  0 or -errno. */
 long vcpu_signals_init(struct vcpu_process *p);

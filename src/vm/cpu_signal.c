@@ -118,6 +118,7 @@ static void on_fault(struct vcpu_process *p, int signal, const siginfo_t *info,
     death->host_rip = registers->rip;
     death->host_rsp = registers->rsp;
     atomic_store(&death->signal, (u32)signal);
+    vcpu_give_up_piece(p);
     sys_exit(125);
 }
 

@@ -50,8 +50,15 @@ struct sync {
     u64 host_start_ns;
 };
 
+/* Where RAM comes from, piece by piece, while it is not all there: the file of a snapshot. */
+struct machine_source {
+    int fd; /* -1: there is none */
+    struct memory_pieces pieces;
+};
+
 struct ringer {
     struct arena arena;
+    struct machine_source source;
     struct vm *shared; /* in the arena, where a vCPU can write: only what vm.h marks as shared */
     struct vm *vm;     /* the rest of it, in a copy that no vCPU reaches */
     struct ringer_config config; /* its strings are owned, see api.c */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -176,6 +177,75 @@ void ringer_snapshot_boot(const struct ringer_snapshot *s, struct ringer_boot *b
     };
 }
 
+/* ------------------------------------------------------------------ memory, as it is needed */
+
+/* On the board.  A failure is the machine's end. */
+static void bring(void *context, u64 piece)
+{
+    struct ringer *m = context;
+    int error = memory_read_piece(m->source.fd, &m->source.pieces, (u32)piece, m->arena.ram.base);
+
+    if (error < 0) {
+        machine_fail(m, -EIO, "the snapshot's memory cannot be had any more: %s",
+                     explain_memory(error));
+        machine_end(m, RINGER_EXIT_FAILURE, 0, 0);
+    }
+}
+
+static int copy_pieces(struct ringer *m, const struct memory_pieces *from)
+{
+    struct memory_pieces *to = &m->source.pieces;
+    int error = memory_pieces_create(to, from->bytes);
+
+    for (u32 i = 0; error == 0 && i < to->count; i++) {
+        to->digests[i] = m->shared->source.digests[i] = from->digests[i];
+        m->shared->pieces[i] = from->digests[i] ? MEM_ABSENT : MEM_PRESENT;
+    }
+    return error;
+}
+
+/* In a vCPU process it is mapped behind RAM.  0: there is no room. */
+static u64 place_for(const struct ringer *m)
+{
+    u64 end = (u64)m->arena.ram.base + m->arena.ram.size;
+    u64 start = bits_align_up(end, VM_SLOT_BYTES);
+
+    return start < VM_HIDDEN_END && m->arena.ram.size <= VM_HIDDEN_END - start ? start : 0;
+}
+
+/* Some file systems have files that cannot be mapped. */
+static bool is_mappable(const struct ringer_snapshot *s)
+{
+    void *got = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE, s->memory_fd, 0);
+
+    return got != MAP_FAILED && munmap(got, PAGE_SIZE) == 0;
+}
+
+int snapshot_prepare(struct ringer *m, const struct ringer_snapshot *s)
+{
+    const struct memory_pieces *pieces = &s->description.memory;
+    struct mem_absence absence = {
+        .pieces = m->shared->pieces,
+        .piece_shift = (unsigned)__builtin_ctzll(pieces->piece_bytes),
+    };
+    u64 place = place_for(m);
+
+    if (m->vm->clock.icount || !place || pieces->bytes != m->arena.ram.size || !is_mappable(s)) {
+        return 0;
+    }
+    m->source.fd = fcntl(s->memory_fd, F_DUPFD_CLOEXEC, 3);
+    if (m->source.fd < 0 || copy_pieces(m, pieces) < 0) {
+        return machine_fail(m, -ENOMEM, "out of memory");
+    }
+    m->shared->source.base = place;
+    m->shared->source.bytes = pieces->bytes;
+    m->shared->mem.absence = absence; /* vCPUs set their own function */
+    absence.bring = bring;
+    absence.context = m;
+    m->vm->mem.absence = absence;
+    return 0;
+}
+
 /* ------------------------------------------------------------------ restoring */
 
 static int load_memory(struct ringer *m, const struct ringer_snapshot *s)
@@ -183,6 +253,10 @@ static int load_memory(struct ringer *m, const struct ringer_snapshot *s)
     const struct memory_pieces *pieces = &s->description.memory;
     int error = 0;
 
+    if (m->source.fd >= 0) { /* but what a device has a pointer to */
+        mem_range(&m->vm->mem, MEM_VGA_TEXT, MEM_VGA_TEXT_SIZE);
+        return m->ended ? -EIO : 0;
+    }
     for (u32 i = 0; i < pieces->count && error == 0; i++) {
         error = memory_read_piece(s->memory_fd, pieces, i, m->arena.ram.base);
     }
@@ -236,6 +310,9 @@ int snapshot_restore(struct ringer *m, const struct ringer_snapshot *s)
     if (error == 0) {
         error = made_keep_boot(&m->made, (enum ringer_protocol)made->protocol, made->kernel,
                                made->initrd, made->command_line);
+    }
+    if (error == 0 && m->ended) {
+        error = -EIO; /* its memory: bring() has said so */
     }
     m->loaded = error == 0;
     return error;

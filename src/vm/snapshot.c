@@ -87,7 +87,8 @@ static int write_memory(struct ringer *m, const struct snapshot_store *store,
     if (fd < 0) {
         return fd;
     }
-    error = memory_write(m, fd, pieces, tell, &progress);
+    mem_need(&m->vm->mem, 0, m->vm->ram_bytes); /* it may be a snapshot's itself */
+    error = m->ended ? -EIO : memory_write(m, fd, pieces, tell, &progress);
     if (error < 0) {
         close(fd);
         return error;

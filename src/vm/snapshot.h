@@ -43,6 +43,10 @@ struct ringer_snapshot {
     struct snapshot_description description;
 };
 
+/* A machine is being made by it, and has no vCPU process yet: its RAM will be brought as it is
+ * needed.  On virtual time it is all brought by snapshot_restore() instead.  0 or -errno. */
+int snapshot_prepare(struct ringer *machine, const struct ringer_snapshot *snapshot);
+
 /* Into a machine that has been made by it, and whose vCPUs are held.  0 or -errno with the reason
  * in ringer_error(). */
 int snapshot_restore(struct ringer *machine, const struct ringer_snapshot *snapshot);

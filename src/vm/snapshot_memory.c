@@ -8,10 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/digest.h"
 #include "vm/machine.h"
-
-#define DIGEST_SEED 0x4d656du
 
 /* ------------------------------------------------------------------ pieces */
 
@@ -19,7 +16,7 @@ static u64 piece_bytes_for(u64 bytes)
 {
     u64 piece = MEMORY_PIECE_BYTES;
 
-    while (bytes / piece >= MEMORY_PIECES_MAX) {
+    while (bytes / piece >= VM_PIECES_MAX) {
         piece *= 2;
     }
     return piece;
@@ -46,14 +43,6 @@ u64 memory_piece_size(const struct memory_pieces *p, u32 i)
     u64 start = i * p->piece_bytes;
 
     return p->bytes - start < p->piece_bytes ? p->bytes - start : p->piece_bytes;
-}
-
-/* 0 is what zeros have. */
-u64 memory_piece_digest(const void *bytes, u64 size)
-{
-    u64 digest = digest_bytes(DIGEST_SEED, bytes, size);
-
-    return digest ? digest : 1;
 }
 
 static const struct field pieces_fields[] = {

@@ -8,10 +8,12 @@
 #ifndef VM_SNAPSHOT_MEMORY_H
 #define VM_SNAPSHOT_MEMORY_H
 
+#include "base/digest.h"
 #include "base/fields.h"
+#include "vm/vm.h"
 
+#define MEMORY_DIGEST_SEED 0x4d656du
 #define MEMORY_PIECE_BYTES 0x40000ull /* of a piece, in a machine of up to 4 GiB */
-#define MEMORY_PIECES_MAX  0x4000u
 
 struct ringer;
 
@@ -28,7 +30,12 @@ void memory_pieces_destroy(struct memory_pieces *pieces);
 
 /* Of piece i. */
 u64 memory_piece_size(const struct memory_pieces *pieces, u32 i);
-u64 memory_piece_digest(const void *bytes, u64 size);
+static inline u64 memory_piece_digest(const void *bytes, u64 size)
+{
+    u64 digest = digest_bytes(MEMORY_DIGEST_SEED, bytes, size);
+
+    return digest ? digest : 1; /* 0 is what zeros have */
+}
 
 /* As a section's content; loading allocates.  False with an error in the reader. */
 void memory_pieces_save(const struct memory_pieces *pieces, struct field_writer *writer);

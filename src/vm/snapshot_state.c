@@ -324,6 +324,17 @@ static bool load_device(struct device *device, unsigned number, struct field_rea
                        end_section(sections, &s, device_load(device, &s)));
 }
 
+/* The guest's time structure, whose page is brought first: here that is done by our own copy of
+ * struct mem. */
+static void update_kvm_clock(struct ringer *m, struct cpu *cpu)
+{
+    gpa_t page = cpu->msr.kvm_system_time & PAGE_MASK;
+
+    mem_ptr(&m->vm->mem, page);
+    mem_ptr(&m->vm->mem, page + PAGE_SIZE); /* it may reach into the next */
+    kvm_update_system_time(cpu);
+}
+
 /* What follows from the clock having moved. */
 static void start_again(struct ringer *m, const struct board_state *b)
 {
@@ -334,7 +345,7 @@ static void start_again(struct ringer *m, const struct board_state *b)
     }
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {
         if (!m->vm->clock.icount) {
-            kvm_update_system_time(&m->vm->cpus[i]);
+            update_kvm_clock(m, &m->vm->cpus[i]);
         }
         atomic_store(&m->vm->controls[i].flush, 1);
     }

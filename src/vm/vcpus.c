@@ -38,14 +38,16 @@ static int open_program(struct ringer *m)
 static int start(struct ringer *m, unsigned index)
 {
     struct vcpu *v = &m->vcpus[index];
-    const int fds[] = {STDERR_FILENO, m->arena.memory.fd, m->arena.ram.fd, m->kick_fd};
+    const int fds[] = {STDERR_FILENO, m->arena.memory.fd, m->arena.ram.fd, m->kick_fd,
+                       m->source.fd};
+    unsigned count = ARRAY_SIZE(fds) - (m->source.fd < 0);
     char name[] = "ringer-cpu", argument[64];
     char *argv[] = {name, argument, NULL};
     int error;
 
     snprintf(argument, sizeof(argument), "%lx,%lx,%x", (unsigned long)m->arena.memory.base,
              (unsigned long)m->arena.memory.size, index);
-    error = host_process_start(&v->process, m->program, argv, fds, ARRAY_SIZE(fds));
+    error = host_process_start(&v->process, m->program, argv, fds, count);
     return error < 0 ? machine_fail(m, error, "cannot start ringer-cpu: %s", strerror(-error)) : 0;
 }
 
@@ -176,6 +178,8 @@ static void describe(char *text, size_t size, const struct vcpu_death *death, in
                  (unsigned long)death->host_rip);
     } else if (status != -1 && WIFSIGNALED(status)) {
         snprintf(text, size, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    } else if (status != -1 && WEXITSTATUS(status) == VCPU_EXIT_DAMAGED) {
+        snprintf(text, size, "the snapshot's memory, which is damaged");
     } else if (status != -1) {
         snprintf(text, size, "exit status %d", WEXITSTATUS(status));
     } else {

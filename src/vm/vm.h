@@ -39,7 +39,13 @@
 #define VM_MAGIC 0x31304d565247ull /* "GRVM01" */
 
 /* The descriptors that a vCPU process starts with; it keeps no other. */
-enum { VCPU_FD_STDERR = 2, VCPU_FD_ARENA = 3, VCPU_FD_RAM = 4, VCPU_FD_KICK = 5 };
+enum {
+    VCPU_FD_STDERR = 2,
+    VCPU_FD_ARENA = 3,
+    VCPU_FD_RAM = 4,
+    VCPU_FD_KICK = 5,
+    VCPU_FD_SOURCE = 6, /* where there is a struct vm_source */
+};
 
 enum vcpu_state {
     VCPU_STARTING,
@@ -50,6 +56,9 @@ enum vcpu_state {
     VCPU_REFUSED,  /* its engine cannot run this guest; held */
     VCPU_STOPPED,  /* for the debugger: cpu->debugger.stop says why; held */
 };
+
+/* Exit statuses of a vCPU process that are not its own failures' (125). */
+enum { VCPU_EXIT_DAMAGED = 126 /* the snapshot's memory is */ };
 
 /* What a vCPU process leaves when it dies of a failure of its own. */
 struct vcpu_death {
@@ -138,6 +147,15 @@ struct trail {
     } events[TRAIL_EVENTS]; /* a ring */
 };
 
+/* Where RAM comes from in a machine that goes on from a snapshot: its file "memory", by pieces. */
+#define VM_PIECES_MAX 0x4000u
+
+struct vm_source {
+    u64 base;     /* where vCPU processes have it mapped, in the hidden zone; 0: there is none */
+    u64 bytes;    /* as RAM has */
+    u64 *digests; /* of its pieces; 0: zeros */
+};
+
 /* The board fills it in, and goes by a copy of its own: a guest that has broken out of its executor
  * could write here.  Only the members marked as shared are used by both in the arena. */
 struct vm {
@@ -151,12 +169,14 @@ struct vm {
     u32 trace_kinds;
     u64 spin_ticks;
     struct mem mem;
+    struct vm_source source;
     struct vm_clock clock;               /* its warp_ns is shared */
     struct ring_bell bell;               /* shared */
     _Atomic u64 board_deadline_ns;       /* shared; --icount: the next event on the board */
     _Atomic u64 doorbells[VM_DOORBELLS]; /* shared: their addresses, ended by a 0 */
     _Atomic u64 stop_at; /* shared: the vCPU's icount at which it is to hold by itself */
 
+    _Atomic u8 *pieces;             /* for mem's absence; shared */
     struct debugger_list *debugger; /* written by the board, while the vCPUs are held */
 
     /* One each for every vCPU. */

@@ -73,9 +73,62 @@ static void small_machines(void **state)
     free(m.base);
 }
 
+/* ------------------------------------------------------------------ pieces that are brought */
+
+struct bringer {
+    struct mem m;
+    u8 ram[8 << 12];
+    _Atomic u8 pieces[4]; /* of two pages */
+    unsigned brought[4];
+};
+
+static void bring_piece(void *context, u64 piece)
+{
+    struct bringer *b = context;
+
+    assert_true(piece < 4 && b->pieces[piece] == MEM_COMING);
+    memset(b->ram + piece * 0x2000, (int)piece + 1, 0x2000);
+    b->brought[piece]++;
+}
+
+static void bringer_init(struct bringer *b)
+{
+    *b = (struct bringer){.pieces = {MEM_ABSENT, MEM_PRESENT, MEM_ABSENT, MEM_ABSENT}};
+    b->m = (struct mem){
+        .base = b->ram,
+        .low_size = sizeof(b->ram),
+        .absence = {.pieces = b->pieces, .piece_shift = 13, .bring = bring_piece, .context = b},
+    };
+}
+
+static void test_pieces_are_brought(void **state)
+{
+    static struct bringer b;
+    u8 byte = 0, bytes[0x2002];
+
+    (void)state;
+    bringer_init(&b);
+    assert_true(mem_offset(&b.m, 0x4000) == 0x4000); /* asks for nothing */
+    assert_int_equal(b.brought[2], 0);
+    assert_int_equal(*mem_ptr(&b.m, 0x5fff), 3);
+    assert_int_equal(b.brought[2], 1);
+    assert_int_equal(b.pieces[2], MEM_PRESENT);
+    *mem_ptr(&b.m, 0x5fff) = 77; /* and never again, or that would be lost */
+    assert_int_equal(*mem_ptr(&b.m, 0x5fff), 77);
+    assert_true(mem_read(&b.m, 0x2000, &byte, 1)); /* it has always been there */
+    assert_int_equal(byte, 0);
+    assert_true(mem_read(&b.m, 0x1fff, bytes, sizeof(bytes))); /* three pieces */
+    assert_true(bytes[0] == 1 && bytes[1] == 0 && bytes[0x2001] == 3);
+    assert_true(b.brought[0] == 1 && b.brought[1] == 0 && b.brought[2] == 1 && b.brought[3] == 0);
+    assert_non_null(mem_range(&b.m, 0x7fff, 1));
+    assert_int_equal(b.brought[3], 1);
+    assert_null(mem_range(&b.m, 0x7fff, 2)); /* beyond the end */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pieces_are_brought),
         cmocka_unit_test(ranges),
         cmocka_unit_test(copies),
         cmocka_unit_test(small_machines),

@@ -3,10 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "cpu/snapshot.h"
+#include "vm/snapshot_file.h"
 #include "vm_fixture.h"
 
 #define MEMORY_BYTES (32u << 20)
@@ -43,6 +47,12 @@ static void place_remove(struct place *p)
 
     snprintf(command, sizeof(command), "rm -rf '%s'", p->base);
     assert_int_equal(system(command), 0);
+}
+
+static const char *file_of(struct place *p, const char *name)
+{
+    snprintf(p->file, sizeof(p->file), "%s/%s", p->snapshot, name);
+    return p->file;
 }
 
 /* ------------------------------------------------------------------ taking */
@@ -237,10 +247,350 @@ static void test_goes_on(void **state)
     place_remove(&p);
 }
 
+/* ------------------------------------------------------------------ real time, while it runs */
+
+static const u8 counting[] = {0x40, 0xeb, 0xfd}; /* inc eax; jmp back */
+
+struct watcher {
+    struct ringer *m;
+    int fd; /* readable from the beginning */
+    struct place place;
+    struct outcome outcome;
+    bool refused_second;
+};
+
+static void on_taken(void *context, int error, const char *line)
+{
+    struct watcher *w = context;
+
+    done(&w->outcome, error, line);
+    ringer_stop(w->m);
+}
+
+static void on_readable(void *context)
+{
+    struct watcher *w = context;
+    const struct ringer_snapshot_order order = {.done = on_taken, .context = w};
+
+    ringer_watch_fd(w->m, w->fd, NULL, NULL);
+    assert_int_equal(ringer_snapshot_take(w->m, w->place.snapshot, &order), 0);
+    assert_int_equal(w->outcome.calls, 0);
+    w->refused_second =
+        ringer_snapshot_take(w->m, w->place.snapshot, &order) == -EBUSY; /* one at a time */
+}
+
+static void stop(void *machine)
+{
+    ringer_stop(machine);
+}
+
+static u64 instructions_of(struct ringer *m)
+{
+    struct ringer_registers r;
+
+    assert_int_equal(ringer_get_registers(m, 0, &r), 0);
+    return r.instructions;
+}
+
+/* Memory is brought as it is touched; the snapshot stays as it was. */
+static void test_while_it_runs(void **state)
+{
+    static const char far_away[] = "far away";
+    struct ringer_config config = small_config();
+    struct watcher w = {.fd = -1};
+    struct ringer_exit exit;
+    char text[sizeof(far_away)];
+    struct ringer *clone;
+    int fds[2];
+    u64 before;
+
+    (void)state;
+    place_make(&w.place);
+    w.m = machine_with_code(&config, counting, sizeof(counting));
+    assert_int_equal(ringer_write_memory(w.m, 0x1234567, far_away, sizeof(far_away)), 0);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    w.fd = fds[0];
+    assert_int_equal(ringer_watch_fd(w.m, w.fd, on_readable, &w), 0);
+    assert_int_equal(ringer_run(w.m, &exit), 0);
+    assert_int_equal(w.outcome.error, 0);
+    assert_int_equal(w.outcome.calls, 1);
+    assert_true(w.refused_second);
+    ringer_destroy(w.m);
+    for (unsigned i = 0; i < 2; i++) { /* two of the same, one after the other */
+        clone = restore_with(&w.place, &config);
+        before = instructions_of(clone);
+        assert_int_equal(clone->shared->pieces[0x1234567 / MEMORY_PIECE_BYTES], MEM_ABSENT);
+        assert_int_equal(ringer_read_memory(clone, 0x1234567, text, sizeof(text)), 0);
+        assert_string_equal(text, far_away);
+        assert_int_equal(clone->shared->pieces[0x1234567 / MEMORY_PIECE_BYTES], MEM_PRESENT);
+        assert_int_equal(ringer_write_memory(clone, 0x1234567, "", 1), 0); /* its own copy */
+        for (unsigned tries = 0; tries < 1000 && instructions_of(clone) == before; tries++) {
+            ringer_watch_fd(clone, fds[0], stop, clone);
+            assert_int_equal(ringer_run(clone, &exit), 0);
+        }
+        assert_true(instructions_of(clone) > before);
+        ringer_destroy(clone);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    place_remove(&w.place);
+}
+
+/* ------------------------------------------------------------------ where it may not be */
+
+static void test_names(void **state)
+{
+    struct ringer_config config = small_config();
+    struct ringer *m = machine_with_code(&config, counting, sizeof(counting));
+    char path[160];
+    struct outcome o;
+    struct place p;
+
+    (void)state;
+    place_make(&p);
+    snprintf(path, sizeof(path), "%s/no/where", p.base);
+    assert_int_equal(take_so(m, path, false).error, -ENOENT);
+    assert_int_equal(take_so(m, p.base, true).error, -ENOTEMPTY); /* no snapshot: it stays */
+    assert_int_equal(take_so(m, "/", true).error, -EINVAL);
+    assert_int_equal(ringer_snapshot_take(m, "", &(struct ringer_snapshot_order){.done = done}),
+                     -EINVAL);
+    take(m, &p);
+    o = take_so(m, p.snapshot, false);
+    assert_int_equal(o.error, -EEXIST);
+    assert_non_null(strstr(o.line, "it is there already"));
+    assert_int_equal(take_so(m, p.snapshot, true).error, 0);
+    assert_int_equal(count_entries(p.base), 1);
+    /* What a process that was killed has left is no hindrance, and goes. */
+    snprintf(path, sizeof(path), "%s/.snap.partial", p.base);
+    assert_int_equal(mkdir(path, 0700), 0);
+    strcat(path, "/memory");
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(take_so(m, p.snapshot, true).error, 0);
+    assert_int_equal(count_entries(p.base), 1);
+    ringer_destroy(m);
+    place_remove(&p);
+}
+
+/* The disk is full: one line, nothing is left, and the machine is none the worse. */
+static void test_no_room(void **state)
+{
+    struct rlimit before, small = {.rlim_cur = 0x100000};
+    struct ringer_config config = small_config();
+    struct ringer *m = machine_with_code(&config, counting, sizeof(counting));
+    struct outcome o;
+    struct place p;
+
+    (void)state;
+    place_make(&p);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    o = take_so(m, p.snapshot, false);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(o.error, -EFBIG);
+    assert_non_null(strstr(o.line, "snap': File too large"));
+    assert_int_equal(count_entries(p.base), 0);
+    take(m, &p);
+    ringer_destroy(m);
+    place_remove(&p);
+}
+
+/* ------------------------------------------------------------------ what is refused */
+
+static const char *open_error(struct place *p)
+{
+    static char error[256];
+    struct ringer_snapshot *s;
+
+    assert_true(ringer_snapshot_open(p->snapshot, &s, error, sizeof(error)) < 0);
+    assert_null(s);
+    assert_null(strchr(error, '\n'));
+    return error;
+}
+
+/* The whole of a small file. */
+static u8 *slurp(const char *path, size_t *size)
+{
+    int fd = open(path, O_RDONLY);
+    struct stat status;
+    u8 *bytes;
+
+    assert_true(fd >= 0 && fstat(fd, &status) == 0);
+    *size = (size_t)status.st_size;
+    bytes = malloc(*size);
+    assert_int_equal(read(fd, bytes, *size), *size);
+    close(fd);
+    return bytes;
+}
+
+static void spit(const char *path, const u8 *bytes, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    assert_int_equal(write(fd, bytes, size), size);
+    close(fd);
+}
+
+/* Cut short at any byte, and any of its bits another: the check sees it. */
+static void check_damage(u8 *bytes, size_t size)
+{
+    struct field_reader r;
+
+    assert_null(snapshot_file_check(bytes, size, &r));
+    for (size_t length = 0; length < size; length++) {
+        assert_non_null(snapshot_file_check(bytes, length, &r));
+    }
+    for (size_t bit = 0; bit < 8 * size; bit += bit < 2048 ? 1 : 7919) {
+        bytes[bit / 8] ^= (u8)(1u << bit % 8);
+        assert_non_null(snapshot_file_check(bytes, size, &r));
+        bytes[bit / 8] ^= (u8)(1u << bit % 8);
+    }
+}
+
+/* With a digest that fits: as one who means harm would write it. */
+static void forge(const char *path, u8 *bytes, size_t size)
+{
+    struct field_writer w = {.bytes = bytes, .size = size - 8, .capacity = size};
+
+    snapshot_file_end(&w);
+    spit(path, bytes, size);
+}
+
+static void test_damaged_state(void **state)
+{
+    struct ringer_config config = small_config();
+    struct ringer *m = machine_with_code(&config, counting, sizeof(counting));
+    struct place p;
+    size_t size;
+    u8 *bytes;
+
+    (void)state;
+    place_make(&p);
+    take(m, &p);
+    ringer_destroy(m);
+    bytes = slurp(file_of(&p, "state"), &size);
+    check_damage(bytes, size);
+    spit(p.file, bytes, size / 2);
+    assert_non_null(strstr(open_error(&p), "cut short"));
+    spit(p.file, bytes, 0);
+    assert_non_null(strstr(open_error(&p), "cut short"));
+    bytes[size / 2] ^= 1;
+    spit(p.file, bytes, size);
+    assert_non_null(strstr(open_error(&p), "damaged"));
+    bytes[size / 2] ^= 1;
+    bytes[8]++; /* the version */
+    forge(p.file, bytes, size);
+    assert_non_null(strstr(open_error(&p), "another version"));
+    bytes[8]--;
+    bytes[0] = 'X';
+    forge(p.file, bytes, size);
+    assert_non_null(strstr(open_error(&p), "no snapshot of Ringer's"));
+    bytes[0] = 'R';
+    memcpy(memmem(bytes, size, "i8254/", 6), "i8255/", 6); /* a device that is not in the machine */
+    forge(p.file, bytes, size);
+    {
+        struct ringer_snapshot *s;
+        char error[256];
+        assert_int_equal(ringer_snapshot_open(p.snapshot, &s, error, sizeof(error)), 0);
+        ringer_snapshot_configure(s, &config);
+        assert_int_equal(ringer_create(&config, &m, error, sizeof(error)), -EINVAL);
+        assert_non_null(strstr(error, "i8254: its place is another's"));
+        ringer_snapshot_close(s);
+    }
+    assert_int_equal(unlink(p.file), 0);
+    assert_non_null(strstr(open_error(&p), "there is none"));
+    free(bytes);
+    place_remove(&p);
+}
+
+/* Memory is checked by pieces: all of it by ringer_snapshot_check(), else what the guest needs. */
+static void test_damaged_memory(void **state)
+{
+    struct ringer_config config = small_config();
+    struct ringer *m = machine_with_code(&config, counting, sizeof(counting));
+    struct ringer_snapshot *s;
+    struct ringer_exit exit;
+    char error[256] = "";
+    struct place p;
+    int fd;
+
+    (void)state;
+    place_make(&p);
+    take(m, &p);
+    ringer_destroy(m);
+    assert_int_equal(ringer_snapshot_open(p.snapshot, &s, error, sizeof(error)), 0);
+    assert_int_equal(ringer_snapshot_check(s, error, sizeof(error)), 0);
+    fd = open(file_of(&p, "memory"), O_RDWR);
+    assert_int_equal(pwrite(fd, "\x41", 1, CODE_AT), 1); /* inc ecx */
+    assert_int_equal(ringer_snapshot_check(s, error, sizeof(error)), -EBADMSG);
+    assert_non_null(strstr(error, "its memory is damaged"));
+    ringer_snapshot_close(s);
+    m = restore_with(&p, &config);
+    assert_int_equal(ringer_run(m, &exit), 0);
+    assert_int_equal(exit.reason, RINGER_EXIT_FAILURE);
+    assert_non_null(strstr(ringer_error(m), "the snapshot's memory, which is damaged"));
+    ringer_destroy(m);
+    assert_int_equal(ftruncate(fd, MEMORY_BYTES - 4096), 0);
+    assert_non_null(strstr(open_error(&p), "its memory is of another size"));
+    close(fd);
+    assert_int_equal(unlink(p.file), 0);
+    assert_non_null(strstr(open_error(&p), "its memory is missing"));
+    place_remove(&p);
+}
+
+static void test_no_snapshot(void **state)
+{
+    struct place p;
+
+    (void)state;
+    place_make(&p);
+    assert_non_null(strstr(open_error(&p), "there is none"));
+    assert_int_equal(mkdir(p.snapshot, 0700), 0);
+    assert_non_null(strstr(open_error(&p), "there is none"));
+    spit(file_of(&p, "state"), (const u8 *)"#!/bin/sh\necho this is something else\n", 38);
+    assert_non_null(strstr(open_error(&p), "no snapshot of Ringer's"));
+    place_remove(&p);
+}
+
+/* What the guest was told that its CPU has it must have. */
+static void test_features(void **state)
+{
+    struct ringer_config config = small_config();
+    struct ringer *m = machine_with_code(&config, counting, sizeof(counting)), *other;
+    struct field_writer w = {.bytes = NULL};
+    struct field_reader r;
+    u32 leaf7;
+    u8 *at;
+
+    (void)state;
+    other = machine_with_code(&config, counting, sizeof(counting));
+    cpu_save(&m->vm->cpus[0], &w);
+    w = (struct field_writer){.bytes = malloc(w.size), .capacity = w.size};
+    cpu_save(&m->vm->cpus[0], &w);
+    r = (struct field_reader){.bytes = w.bytes, .size = w.size};
+    assert_true(cpu_load(&other->vm->cpus[0], &r));
+    at = memmem(w.bytes, w.size, "leaf7_ebx", 9);
+    assert_non_null(at);
+    memcpy(&leaf7, at + 9 + 5, 4);
+    leaf7 |= 1u << 16; /* AVX-512F: no Ringer tells of that */
+    memcpy(at + 9 + 5, &leaf7, 4);
+    r = (struct field_reader){.bytes = w.bytes, .size = w.size};
+    assert_false(cpu_load(&other->vm->cpus[0], &r));
+    assert_non_null(strstr(r.error, "this host's does not have"));
+    free(w.bytes);
+    ringer_destroy(m);
+    ringer_destroy(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_goes_on),       cmocka_unit_test(test_while_it_runs),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_damaged_state), cmocka_unit_test(test_damaged_memory),
+        cmocka_unit_test(test_no_snapshot),   cmocka_unit_test(test_features),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
