@@ -76,6 +76,10 @@ static void give_up(struct share *s, const char *reason)
     if (!reason && WIFSIGNALED(status)) {
         snprintf(text, sizeof(text), "its server was killed by signal %d", WTERMSIG(status));
         reason = text;
+    } else if (!reason && WIFEXITED(status)) {
+        reason = WEXITSTATUS(status) == SHARE_EXIT_START  ? "its server needs /proc, and memory"
+                 : WEXITSTATUS(status) == SHARE_EXIT_JAIL ? "its server cannot build its jail"
+                                                          : NULL;
     }
     device_log(&s->machine->slot, "share '%s': %s; the guest gets I/O errors", s->directory,
                reason ? reason : "its server has ended");
