@@ -3,6 +3,7 @@
 
 #include "vm/recording.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -128,7 +129,8 @@ static bool fail(struct parser *p, const char *text, ...)
 
 static bool check_magic(struct parser *p)
 {
-    if (p->size < MAGIC_BYTES || memcmp(p->bytes, RECORDING_MAGIC, VERSION_AT) != 0) {
+    if (p->size < MAGIC_BYTES || memcmp(p->bytes, RECORDING_MAGIC, VERSION_AT) != 0 ||
+        !isgraph(p->bytes[VERSION_AT])) {
         return fail(p, "is not a recording of Ringer");
     }
     if (memcmp(p->bytes, RECORDING_MAGIC, MAGIC_BYTES) != 0) {

@@ -176,13 +176,14 @@ static void test_order(void **state)
 static void test_foreign_files(void **state)
 {
     static const char *const foreign[] = {"", "#!/bin/sh\n", "Ringer record",
-                                          "Ringer record 2\n..."};
+                                          "Ringer record \n\n..", "Ringer record 2\n..."};
     struct recording r;
 
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(foreign); i++) {
         assert_int_equal(parse(&r, (const u8 *)foreign[i], strlen(foreign[i]), 0), -EINVAL);
-        assert_non_null(strstr(error, i < 3 ? "is not a recording" : "version 2"));
+        assert_non_null(strstr(error, i < 4 ? "is not a recording" : "version 2"));
+        assert_null(strchr(error, '\n'));
     }
     assert_int_equal(recording_open(&r, "/tmp", 0, error, sizeof(error)), -EINVAL);
     assert_string_equal(error, "replay file '/tmp': is not a file");
