@@ -12,6 +12,7 @@
 #include "dev/debug_console.h"
 #include "dev/debug_exit.h"
 #include "dev/dma8237.h"
+#include "dev/fpu_error.h"
 #include "dev/fw_cfg.h"
 #include "dev/i8042.h"
 #include "dev/i8254.h"
@@ -25,7 +26,7 @@
 #include "dev/vga.h"
 
 enum {
-    DEVICES = 16,
+    DEVICES = 20,
     VCPUS = 2,
     RAM = 0x100000,
     OPERATIONS_MAX = 4096,
@@ -174,6 +175,7 @@ static void add_others(struct board *b)
     struct uart16550_config com2 = {.port = UART16550_COM2, .irq = isa(b, 3)};
     struct i8042_config kbd = {.keyboard = isa(b, 1), .aux = isa(b, 12), .mouse = true};
     struct fw_cfg_config fw = {.mem = &b->mem};
+    struct fpu_error_config fpu = {.irq = isa(b, 13)};
     struct debug_console_config console = {.ops = &serial_ops, .context = b};
     struct testdev_config test = {.mem = &b->mem, .no_echo_bytes = true};
     struct device *d = NULL;
@@ -192,6 +194,7 @@ static void add_others(struct board *b)
     keep(b, debug_exit_create(&b->slot, &d), d);
     keep(b, debug_console_create(&b->slot, &console, &d), d);
     keep(b, dma8237_create(&b->slot, &d), d);
+    fpu_error_set(keep(b, fpu_error_create(&b->slot, &fpu, &d), d), true);
     keep(b, testdev_create(&b->slot, &test, &d), d);
     keep(b, pci_host_create(&b->slot, &pci, &d), d);
     b->vga = keep(b, vga_create(&b->slot, &(struct vga_config){.mem = &b->mem}, &d), d);
