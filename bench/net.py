@@ -2,8 +2,9 @@
 """Measure the network: one TCP connection each way to the host, and a small web server in the guest.
 
 Beside Debian's QEMU with TCG, which has the same libslirp behind it, and an MTU of 1500; so Ringer is
-measured with that, too.  Times are the host's.  In the environment: WL_ENGINES=hybrid (only these
-engines).
+measured with that, too.  Times are the host's; beside each rate is what it took of the CPU, all
+processes of the machine together, which other work on the host changes less.  In the environment:
+WL_ENGINES=hybrid (only these engines).
 """
 import argparse
 import shutil
@@ -25,7 +26,9 @@ class Host:
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.rates = {}     # "s": bytes per second that the guest has sent; "r": received
+        self.cpu = lambda: 0.0      # of the machine, in seconds
+        # "s", what the guest has sent; "r", received: bytes per second, CPU seconds per byte
+        self.rates = {}
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -38,10 +41,9 @@ class Host:
                 way = connection.recv(1).decode()
                 self.rates[way] = self.measure(connection, way == "s")
 
-    @staticmethod
-    def measure(connection, receives):
+    def measure(self, connection, receives):
         buffer = bytearray(1 << 20)
-        start, counted = time.monotonic(), None
+        start, counted, cpu = time.monotonic(), None, 0.0
         connection.settimeout(10)
         while True:
             try:
@@ -51,11 +53,11 @@ class Host:
             now = time.monotonic()
             if counted is None:
                 if now - start > WARM_UP or not n:
-                    start, counted = now, 0
+                    start, counted, cpu = now, 0, self.cpu()
             else:
                 counted += n
             if not n or (counted is not None and now - start > SECONDS):
-                return (counted or 0) / max(now - start, 1e-9)
+                return (counted or 0) / max(now - start, 1e-9), (self.cpu() - cpu) / (counted or 1)
 
 
 def free_port():
@@ -110,18 +112,22 @@ def qemu(options, host, port):
 
 
 def measure(name, command, host, port):
-    """(sent, received, requests) per second, or None."""
+    """(units per second, CPU seconds per unit) of bytes sent, bytes received, pages served."""
     host.rates.clear()
-    pages = 0.0
+    pages = 0.0, 0.0
     with Run(command) as run:
+        host.cpu = run.seconds
         for _, line in run.lines(120):
             if line.startswith("NET "):
                 progress("network, %s: %s" % (name, line[4:]))
             if line == "NET serving":
                 if request(port):
-                    pages = requests(port)
+                    before = run.seconds()
+                    rate = requests(port)
+                    pages = rate, (run.seconds() - before) / (rate * REQUEST_SECONDS or 1)
                 break
-    return host.rates.get("s", 0), host.rates.get("r", 0), pages
+    nothing = 0.0, 0.0
+    return host.rates.get("s", nothing), host.rates.get("r", nothing), pages
 
 
 def main():
@@ -139,9 +145,11 @@ def main():
         port = free_port()
         rows.append(("qemu tcg", measure("qemu tcg", qemu(options, host, port), host, port)))
     tell("")
-    tell("%-20s%22s%22s%22s" % ("network", "guest to host", "host to guest", "pages of a httpd"))
+    tell("%-20s%27s%27s%20s" % ("network (CPU)", "guest to host", "host to guest", "pages of a httpd"))
     for name, (sent, received, pages) in rows:
-        tell("%-20s%17.0f MB/s%17.0f MB/s%20.0f/s" % (name, sent / 1e6, received / 1e6, pages))
+        tell("%-20s%13.0f MB/s %4.1f s/GB%13.0f MB/s %4.1f s/GB%8.0f/s %4.1f ms" % (
+            name, sent[0] / 1e6, sent[1] * 1e9, received[0] / 1e6, received[1] * 1e9,
+            pages[0], pages[1] * 1e3))
 
 
 main()
