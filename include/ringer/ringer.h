@@ -132,7 +132,7 @@ struct ringer_config {
          * while the machine runs, so that a slow reader holds up only who writes. */
         size_t (*write)(void *context, const void *bytes, size_t size);
         void *context;
-    } serial[RINGER_SERIAL_PORTS]; /* enum ringer_port */
+    } serial[RINGER_SERIAL_PORTS];       /* enum ringer_port */
     const struct ringer_device *devices; /* on the PCI bus, in the order of their slots from 1 */
     unsigned device_count;
     void (*message)(void *context, const char *line); /* for the user; NULL: standard error */
@@ -227,6 +227,13 @@ RINGER_API const char *ringer_serial_path(const struct ringer *machine, unsigned
 /* Calls readable(context) from ringer_run() when fd can be read or has ended.  NULL stops it. */
 RINGER_API int ringer_watch_fd(struct ringer *machine, int fd, void (*readable)(void *context),
                                void *context);
+
+/* ------------------------------------------------------------------ network */
+
+/* Calls each(context, line) for what there is to say of the network cards: their back ends, and the
+ * connections that these know of. */
+RINGER_API void ringer_network_info(struct ringer *machine,
+                                    void (*each)(void *context, const char *line), void *context);
 
 /* ------------------------------------------------------------------ keyboard */
 

@@ -264,6 +264,7 @@ static bool help(struct monitor *monitor)
     print(monitor,
           "info registers   the CPUs' registers\r\n"
           "info mem         what the guest has mapped\r\n"
+          "info network     network cards, and their connections to the host\r\n"
           "info status      running or stopped, and for how long\r\n"
           "x/FMT ADDRESS    memory, as the guest sees it: x/8i $rip, x/4xg 0x1000\r\n"
           "                 FMT: how many; x d u c, or i for code; b h w g for the size\r\n"
@@ -311,6 +312,7 @@ static const struct command {
     {"help", NULL, help, false, false},
     {"info", "registers", info_registers, true, false},
     {"info", "mem", info_mem, true, false},
+    {"info", "network", monitor_network, false, false},
     {"info", "status", info_status, false, false},
     {"stop", NULL, stop, false, false},
     {"cont", NULL, cont, false, false},

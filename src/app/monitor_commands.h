@@ -8,6 +8,7 @@
 void monitor_say(struct monitor *monitor, const char *text);
 
 /* As all commands: true would end the machine. */
+bool monitor_network(struct monitor *monitor);
 bool monitor_snapshot(struct monitor *monitor);
 bool monitor_screen(struct monitor *monitor);
 bool monitor_type(struct monitor *monitor);

@@ -87,8 +87,15 @@ static void close_nowhere(struct nic *nic)
     free(nic);
 }
 
+static void describe_nowhere(struct nic *nic, void (*each)(void *context, const char *line),
+                             void *context)
+{
+    (void)nic;
+    each(context, "  as recorded: nobody is there");
+}
+
 static const struct nic_backend nowhere = {
-    .send = send_nowhere, .ask = ask_nobody, .close = close_nowhere};
+    .send = send_nowhere, .ask = ask_nobody, .describe = describe_nowhere, .close = close_nowhere};
 
 static int open_nowhere(struct ringer *m, const struct ringer_device *config, struct nic **nic)
 {
@@ -143,6 +150,18 @@ int nic_open(struct ringer *m, const struct ringer_device *config, struct nic **
     };
     m->nics[m->nic_count++] = *nic;
     return 0;
+}
+
+void ringer_network_info(struct ringer *m, void (*each)(void *context, const char *line),
+                         void *context)
+{
+    for (unsigned i = 0; i < m->nic_count; i++) {
+        struct nic *nic = m->nics[i];
+        char line[64];
+        snprintf(line, sizeof(line), "card %u: MTU %u", i + 1, nic->net.mtu);
+        each(context, line);
+        nic->backend->describe(nic, each, context);
+    }
 }
 
 void nic_close_all(struct ringer *m)

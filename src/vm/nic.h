@@ -26,6 +26,8 @@ struct nic_backend {
     void (*send)(struct nic *nic, const u8 *frame, size_t size); /* as struct net_ops */
     /* Offer what was not taken: there is room now, or the door is open. */
     void (*ask)(struct nic *nic);
+    /* For people: each line that there is to say of it. */
+    void (*describe)(struct nic *nic, void (*each)(void *context, const char *line), void *context);
     void (*close)(struct nic *nic); /* and free */
 };
 

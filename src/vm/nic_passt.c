@@ -388,7 +388,23 @@ static void close_passt(struct nic *nic)
     uv_close((uv_handle_t *)&p->timer, on_closed);
 }
 
-static const struct nic_backend backend = {.send = send_frame, .ask = ask, .close = close_passt};
+static void describe(struct nic *nic, void (*each)(void *context, const char *line), void *context)
+{
+    const struct passt *p = container_of(nic, struct passt, nic);
+    char line[160];
+
+    if (p->path) {
+        snprintf(line, sizeof(line), "  passt at '%.100s'%s", p->path,
+                 p->fd < 0 ? ", which has gone" : "");
+    } else {
+        snprintf(line, sizeof(line), "  passt, process %d%s", (int)p->child,
+                 p->fd < 0 ? ", which has gone" : "");
+    }
+    each(context, line);
+}
+
+static const struct nic_backend backend = {
+    .send = send_frame, .ask = ask, .describe = describe, .close = close_passt};
 
 int nic_passt_open(struct ringer *m, const struct ringer_device *config, struct nic **nic)
 {

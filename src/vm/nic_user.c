@@ -11,6 +11,8 @@
  *
  * LIMIT: a UDP port that another program forwards, too, is not found to be in use.
  */
+#define _GNU_SOURCE
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <slirp/libslirp.h>
@@ -374,7 +376,23 @@ static void close_user(struct nic *nic)
     uv_close((uv_handle_t *)&u->timer, on_closed);
 }
 
-static const struct nic_backend backend = {.send = send_frame, .ask = ask, .close = close_user};
+/* libslirp has it as one text. */
+static void describe(struct nic *nic, void (*each)(void *context, const char *line), void *context)
+{
+    struct user *u = container_of(nic, struct user, nic);
+    char *text = slirp_connection_info(u->slirp), *rest = text, *line;
+
+    each(context, "  user: a network of this process's own, by libslirp");
+    while ((line = strsep(&rest, "\r\n"))) {
+        if (*line) {
+            each(context, line);
+        }
+    }
+    free(text); /* g_malloc() is malloc() */
+}
+
+static const struct nic_backend backend = {
+    .send = send_frame, .ask = ask, .describe = describe, .close = close_user};
 
 static int start_loop(struct user *u)
 {

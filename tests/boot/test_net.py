@@ -243,6 +243,18 @@ class Net(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertIn("was recorded with other devices", errors)
 
+    def test_monitor(self):
+        port = free_port()
+        with harness.Machine("-n", "user,hostfwd=tcp:127.0.0.1:%u-:22" % port,
+                             terminal=True) as machine:
+            machine.send("\x01c")
+            machine.expect(r"\(ringer\) ")
+            machine.send("info network\r")
+            machine.expect("card 1: MTU 16384")
+            machine.expect(r"TCP\[HOST_FORWARD\].*127.0.0.1 +%u +10.0.2.15 +22 " % port)
+            machine.send("quit\r")
+            self.assertEqual(machine.finish()[0], 0)
+
     def test_mistakes(self):
         used = socket.socket()
         self.addCleanup(used.close)

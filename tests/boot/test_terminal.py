@@ -30,6 +30,8 @@ class Terminal(unittest.TestCase):
             machine.expect("[0-9a-f]{16}: 0x[0-9a-f]{16} 0x[0-9a-f]{16}")
             machine.send("info mem\r")
             machine.expect("[0-9a-f]{16}-[0-9a-f]{16} to [0-9a-f]+ ")
+            machine.send("info network\r")
+            machine.expect("there is no network card")
             machine.send("nonsense\r")
             machine.expect("not known")
             machine.send("\x1b[A\x1b[3~!\r")  # the line before, and a key that says nothing here
