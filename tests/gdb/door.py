@@ -43,10 +43,17 @@ class Door:
             stdin=subprocess.PIPE, stdout=self.output, stderr=subprocess.STDOUT,
             start_new_session=True)
         end = time.monotonic() + PATIENCE
-        while not os.path.exists(self.socket):
+        while not self.listening():
             if time.monotonic() > end or self.process.poll() is not None:
                 raise AssertionError("no door: " + self.text())
             time.sleep(0.01)
+
+    def listening(self):
+        """As the kernel lists it: a client that only tried would be the debugger, and go again."""
+        with open("/proc/net/unix") as sockets:
+            # Num RefCount Protocol Flags ...; flag 0x10000 is set while the socket listens.
+            return any(line.split()[3] == "00010000" for line in sockets
+                       if line.rstrip().endswith(" " + self.socket))
 
     def __enter__(self):
         return self
