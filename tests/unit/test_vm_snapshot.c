@@ -279,8 +279,10 @@ static void on_readable(void *context)
         ringer_snapshot_take(w->m, w->place.snapshot, &order) == -EBUSY; /* one at a time */
 }
 
+/* After a moment in which the vCPU may come to its turn. */
 static void stop(void *machine)
 {
+    usleep(1000);
     ringer_stop(machine);
 }
 
