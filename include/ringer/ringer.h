@@ -499,7 +499,7 @@ struct ringer_stats {
     uint64_t tlb_misses;
     uint64_t interrupts;                /* external, delivered */
     uint64_t faults[32];                /* by vector */
-    struct ringer_exit_count exits[16]; /* ends with name == NULL */
+    struct ringer_exit_count exits[24]; /* ends with name == NULL */
     uint64_t resident_bytes;            /* Ringer's own, all processes, without the guest's RAM */
 };
 

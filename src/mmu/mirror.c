@@ -55,7 +55,7 @@ static unsigned rights_of(const struct miss *x, const struct walk *walk)
     if (x->access & ACCESS_FETCH) {
         return walk->executable && x->m->host.copy_of_code ? MIRROR_READ | MIRROR_EXECUTE : 0;
     }
-    if ((x->access & ACCESS_WRITE) && mem_has_code(mem, walk->gpa)) {
+    if ((x->access & ACCESS_WRITE) && !(x->access & ACCESS_PEEK) && mem_has_code(mem, walk->gpa)) {
         x->m->host.let_go(x->m->host.context, walk->gpa);
     }
     bool writable = walk->writable && !mem_has_code(mem, walk->gpa);
@@ -196,42 +196,47 @@ static enum mirror_result refuse(struct mirror *m)
     return MIRROR_REFUSED;
 }
 
-enum mirror_result mirror_fill(struct mirror *m, const struct paging *paging, gva_t gva,
-                               unsigned access, u32 *error)
+/* Map a piece for x, which has been walked. */
+static enum mirror_result fill(struct miss *x)
 {
-    struct miss x = {.m = m, .paging = paging, .access = access, .gva = gva & PAGE_MASK};
+    struct mirror *m = x->m;
 
-    if (!mmu_walk(m->mem, paging, gva, access, &x.walk, error)) {
-        return MIRROR_FAULT;
-    }
-    x.walk.gpa &= PAGE_MASK;
-    s64 offset = mem_offset(m->mem, x.walk.gpa);
-    if (offset < 0 || !mirror_is_mappable(m, x.gva, PAGE_SIZE)) {
+    x->walk.gpa &= PAGE_MASK;
+    s64 offset = mem_offset(m->mem, x->walk.gpa);
+    if (offset < 0 || !mirror_is_mappable(m, x->gva, PAGE_SIZE)) {
         return refuse(m);
     }
-    x.rights = rights_of(&x, &x.walk);
-    if (!x.rights) {
+    x->rights = rights_of(x, &x->walk);
+    if (!x->rights) {
         return refuse(m);
     }
     struct mirror_piece piece = {
-        .gva = x.gva,
+        .gva = x->gva,
         .offset = (u64)offset,
         .hva = m->mem->base + offset,
         .size = PAGE_SIZE,
-        .rights = (u8)x.rights,
-        .user = x.walk.user,
+        .rights = (u8)x->rights,
+        .user = x->walk.user,
     };
-    if (!choose_piece(&x, &piece)) {
+    if (!choose_piece(x, &piece)) {
         return refuse(m);
     }
     drop_overlapping(m, piece.gva, piece.size);
     if (!m->host.map(m->host.context, piece.gva, piece.size, piece.hva, piece.rights)) {
         return refuse(m);
     }
-    m->filled = *paging;
+    m->filled = *x->paging;
     add(m, &piece);
     m->stats.fills++;
     return MIRROR_FILLED;
+}
+
+enum mirror_result mirror_fill(struct mirror *m, const struct paging *paging, gva_t gva,
+                               unsigned access, u32 *error)
+{
+    struct miss x = {.m = m, .paging = paging, .access = access, .gva = gva & PAGE_MASK};
+
+    return mmu_walk(m->mem, paging, gva, access, &x.walk, error) ? fill(&x) : MIRROR_FAULT;
 }
 
 /* ------------------------------------------------------------------ dropping */
@@ -254,6 +259,50 @@ void mirror_flush_all(struct mirror *m)
 {
     m->flush_wanted = m->flush_all = true;
 }
+
+/* ------------------------------------------------------------------ spaces that come back */
+
+static struct mirror_past *past_of(struct mirror *m, const struct paging *paging)
+{
+    u64 page = paging->cr3 >> PAGE_SHIFT;
+
+    return &m->past[page % MIRROR_PASTS];
+}
+
+static void note_past(struct mirror *m)
+{
+    struct mirror_past *past = past_of(m, &m->filled);
+
+    past->root = m->filled.cr3 & PAGE_MASK;
+    past->count = 0;
+    for (struct mirror_piece *p = piece_newest(&m->pieces); p && past->count < MIRROR_PAST_PIECES;
+         p = piece_older(&m->pieces, p)) {
+        past->piece[past->count].gva = p->gva;
+        past->piece[past->count++].access = (p->rights & MIRROR_WRITE ? ACCESS_WRITE : 0) |
+                                            (p->rights & MIRROR_EXECUTE ? ACCESS_FETCH : 0) |
+                                            (p->user ? ACCESS_USER : 0);
+    }
+}
+
+/* What it had is most likely what it wants, and there is no signal for each.  No bits are set: what
+ * has not been accessed since the guest cleared them has to be missed first. */
+static void recall(struct mirror *m, const struct paging *paging)
+{
+    const struct mirror_past *past = past_of(m, paging);
+
+    for (u32 i = past->root == (paging->cr3 & PAGE_MASK) ? past->count : 0; i > 0; i--) {
+        unsigned access = past->piece[i - 1].access | ACCESS_PEEK;
+        struct miss x = {.m = m, .paging = paging, .access = access, .gva = past->piece[i - 1].gva};
+        u32 error;
+        if (!piece_find(&m->pieces, x.gva) &&
+            mmu_walk(m->mem, paging, x.gva, access & ~ACCESS_WRITE, &x.walk, &error) &&
+            x.walk.accessed && fill(&x) == MIRROR_FILLED) {
+            m->stats.recalled++;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ flushes */
 
 static void drop_everything(struct mirror *m)
 {
@@ -313,16 +362,27 @@ static bool same_space(const struct paging *a, const struct paging *b)
 
 void mirror_enter(struct mirror *m, const struct paging *paging)
 {
+    bool all = m->flush_all;
+
     if (likely(!m->flush_wanted)) {
         return;
     }
     m->stats.flushes++;
-    if (!m->flush_all && same_space(&m->filled, paging)) {
+    m->flush_wanted = m->flush_all = false;
+    if (!all && same_space(&m->filled, paging)) {
         drop_stale(m, paging);
-    } else if (m->pieces.count) {
+        return;
+    }
+    if (m->pieces.count && !all) {
+        note_past(m);
+    }
+    if (m->pieces.count) {
         drop_everything(m);
     }
-    m->flush_wanted = m->flush_all = false;
+    m->filled = *paging;
+    if (m->user_only && !all) {
+        recall(m, paging);
+    }
 }
 
 void mirror_revoke(struct mirror *m, gpa_t gpa, unsigned rights)

@@ -9,7 +9,8 @@
  *      INVLPG                 mirror_drop(): the piece is unmapped
  *      MOV to CR3, CR4, ...   mirror_flush(): noted, and done when guest code is next entered; a
  *                             piece stays if the guest's tables still say the same of it
- *      capacity               PIECES; the oldest goes first
+ *                             (and if it is another space that comes back, it gets again what it
+ * had) capacity               PIECES; the oldest goes first
  *
  * A piece (piece.h) is one mapping of RAM's memfd: pages that follow one another in guest-virtual
  * and in guest-physical memory, at most 2 MiB, and never across a 2 MiB boundary.
@@ -59,17 +60,34 @@ struct mirror_host {
 };
 
 struct mirror_stats {
-    u64 fills, refusals, drops, flushes, kept; /* kept: pieces that outlived a flush */
+    u64 fills, refusals, drops, flushes;
+    u64 kept;     /* pieces that outlived a flush */
+    u64 recalled; /* ... and those that were filled again for a space that came back */
+};
+
+/* What a space had in the mirror when another one took it: the newest pieces, newest first. */
+#define MIRROR_PASTS       16u
+#define MIRROR_PAST_PIECES 48u
+
+struct mirror_past {
+    u64 root; /* of its page tables */
+    u32 count;
+    struct {
+        gva_t gva;
+        unsigned access; /* ACCESS_WRITE, ACCESS_FETCH, ACCESS_USER */
+    } piece[MIRROR_PAST_PIECES];
 };
 
 struct mirror {
     const struct mem *mem;
     struct mirror_host host;
+    bool user_only;       /* all accesses are made at CPL 3: what a space had, it may have again */
     bool flush_wanted;    /* before guest code is entered */
     bool flush_all;       /* ... without looking whether a piece could stay */
     struct paging filled; /* what the pieces were made under */
     struct mirror_stats stats;
     struct piece_table pieces;
+    struct mirror_past past[MIRROR_PASTS];
 };
 
 enum mirror_result {

@@ -169,3 +169,13 @@ struct mirror_piece *piece_newer(struct piece_table *t, const struct mirror_piec
 {
     return at(t, p->newer);
 }
+
+struct mirror_piece *piece_newest(struct piece_table *t)
+{
+    return at(t, t->newest);
+}
+
+struct mirror_piece *piece_older(struct piece_table *t, const struct mirror_piece *p)
+{
+    return at(t, p->older);
+}

@@ -58,4 +58,8 @@ struct mirror_piece *piece_showing(struct piece_table *t, u64 offset, unsigned r
 struct mirror_piece *piece_oldest(struct piece_table *t);
 struct mirror_piece *piece_newer(struct piece_table *t, const struct mirror_piece *p);
 
+/* And the other way round. */
+struct mirror_piece *piece_newest(struct piece_table *t);
+struct mirror_piece *piece_older(struct piece_table *t, const struct mirror_piece *p);
+
 #endif

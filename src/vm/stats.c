@@ -37,7 +37,7 @@ static u64 resident_bytes(pid_t pid)
 
 struct sums {
     u64 pio_reads, pio_writes, mmio_reads, mmio_writes, halts;
-    u64 runs, page_faults, syscalls, single, fills, refusals, drops, flushes, kept;
+    u64 runs, page_faults, syscalls, single, fills, refusals, drops, flushes, kept, recalled;
 };
 
 static void add_direct(struct sums *sums, const struct direct *d)
@@ -51,6 +51,7 @@ static void add_direct(struct sums *sums, const struct direct *d)
     sums->drops += d->mirror.stats.drops;
     sums->flushes += d->mirror.stats.flushes;
     sums->kept += d->mirror.stats.kept;
+    sums->recalled += d->mirror.stats.recalled;
 }
 
 static void add_cpu(struct ringer_stats *stats, struct sums *sums, const struct cpu *cpu)
@@ -103,6 +104,7 @@ int ringer_get_stats(struct ringer *m, struct ringer_stats *stats)
         {"mirror drops", sums.drops},
         {"mirror flushes", sums.flushes},
         {"mirror kept", sums.kept},
+        {"mirror recalled", sums.recalled},
     };
     _Static_assert(ARRAY_SIZE(exits) < ARRAY_SIZE(stats->exits), "the last one has no name");
     memcpy(stats->exits, exits, sizeof(exits));

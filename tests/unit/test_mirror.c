@@ -137,6 +137,7 @@ static int set_up(void **state)
                                 .physical_bits = 40};
     w->may_execute = true;
     mirror_init(&w->mirror, &w->mem, &host);
+    w->mirror.user_only = true;
     *state = w;
     return 0;
 }
@@ -426,6 +427,77 @@ static void another_address_space_keeps_nothing(void **state)
     }
 }
 
+static void go_to(struct world *w, u64 root)
+{
+    w->paging.cr3 = root;
+    mirror_flush(&w->mirror);
+    mirror_enter(&w->mirror, &w->paging);
+}
+
+/* ... without a miss for each page, but with nothing that a miss would not have given it now. */
+static void a_space_that_comes_back_gets_what_it_had(void **state)
+{
+    struct world *w = *state;
+
+    for (unsigned i = 0x50; i < 0x60; i++) { /* every other one, so that none joins */
+        put(w, PT, i, i % 2 ? 0 : (u64)i << PAGE_SHIFT | USER_PAGE | USED);
+    }
+    fill(w, 0x50000, ACCESS_READ);
+    fill(w, 0x52000, ACCESS_WRITE);
+    fill(w, 0x54000, ACCESS_FETCH);
+    fill(w, 0x56000, ACCESS_WRITE);
+    fill(w, 0x58000, ACCESS_READ);
+    fill(w, 0x5a000, ACCESS_READ);
+    fill(w, 0x5c000, ACCESS_WRITE);
+    go_to(w, 0x9000);
+    assert_int_equal(w->mirror.pieces.count, 0);
+    put(w, PT, 0x56, 0x56000 | USER_PAGE | PTE_A);                  /* clean again */
+    put(w, PT, 0x58, 0x58000 | USER_PAGE);                          /* not accessed since */
+    put(w, PT, 0x5a, 0x6a000 | (USER_PAGE & ~(u64)PTE_US) | PTE_A); /* the supervisor's */
+    w->mem.code_holders[0x5c] = 0x80;                               /* it holds code now */
+    w->let_go = 0;
+    go_to(w, 0x1000 | 5); /* with another PCID */
+    assert_int_equal(rights(w, 0x50000), MIRROR_READ | MIRROR_WRITE);
+    assert_int_equal(rights(w, 0x52000), MIRROR_READ | MIRROR_WRITE);
+    assert_int_equal(rights(w, 0x54000), MIRROR_READ | MIRROR_EXECUTE);
+    assert_int_equal(rights(w, 0x56000), 0);
+    assert_int_equal(rights(w, 0x58000), 0);
+    assert_int_equal(rights(w, 0x5a000), 0);
+    assert_int_equal(rights(w, 0x5c000), 0);
+    assert_int_equal(w->let_go, 0);
+    assert_int_equal(w->mirror.pieces.count, 3);
+    assert_int_equal(w->mirror.stats.recalled, 3);
+    assert_int_equal(get(w, PT, 0x58), 0x58000 | USER_PAGE); /* and no bits were set for it */
+    assert_int_equal(get(w, PT, 0x56), 0x56000 | USER_PAGE | PTE_A);
+}
+
+/* Of many pieces, the newest; and what was forgotten for another reason stays forgotten. */
+static void not_all_comes_back(void **state)
+{
+    struct world *w = *state;
+
+    for (unsigned i = 0; i < 512; i++) {
+        put(w, PT, i, i % 2 ? 0 : (u64)i << PAGE_SHIFT | USER_PAGE | USED);
+    }
+    for (unsigned i = 2; i <= 2 * (MIRROR_PAST_PIECES + 1); i += 2) {
+        fill(w, (gva_t)i << PAGE_SHIFT, ACCESS_READ);
+    }
+    go_to(w, 0x9000);
+    go_to(w, 0x1000);
+    assert_int_equal(w->mirror.stats.recalled, MIRROR_PAST_PIECES);
+    assert_int_equal(rights(w, 2 * PAGE_SIZE), 0);
+    assert_int_equal(piece_oldest(&w->mirror.pieces)->gva, 4 * PAGE_SIZE); /* as old as it was */
+    mirror_flush_all(&w->mirror);
+    mirror_enter(&w->mirror, &w->paging);
+    assert_int_equal(w->mirror.pieces.count, 0);
+
+    fill(w, 2 * PAGE_SIZE, ACCESS_READ);
+    w->mirror.user_only = false; /* who knows as what it would be accessed now? */
+    go_to(w, 0x9000);
+    go_to(w, 0x1000);
+    assert_int_equal(w->mirror.pieces.count, 0);
+}
+
 static void the_oldest_makes_room(void **state)
 {
     struct world *w = *state;
@@ -464,6 +536,8 @@ int main(void)
         TEST(invlpg_drops_the_whole_piece),
         TEST(a_flush_keeps_what_is_still_so),
         TEST(another_address_space_keeps_nothing),
+        TEST(a_space_that_comes_back_gets_what_it_had),
+        TEST(not_all_comes_back),
         TEST(the_oldest_makes_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

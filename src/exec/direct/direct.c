@@ -370,6 +370,7 @@ void direct_execute_user(struct cpu *cpu, u64 limit, bool at_once)
     bool patiently = !at_once && !are_counted(limit) && !cpu->clock->icount;
 
     cpu->direct->can_run = runnable_as_is;
+    cpu->direct->mirror.user_only = true;
     do {
         if (!cpu->direct->can_run(cpu)) {
             interpret_meanwhile(cpu, limit);
