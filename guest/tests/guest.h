@@ -125,6 +125,7 @@ extern u8 main_tss[104];
 extern u8 interrupt_stubs[]; /* 16 bytes each */
 extern u64 idt[512];
 extern word attempt_stack;
+extern bool attempt_without_flags; /* long mode: attempts execute no PUSHF and POPF */
 extern u8 user_stack_end[], kernel_stack_end[];
 bool attempt_call(void (*what)(word), word argument);
 bool attempt_user_call(void (*what)(word), word argument);

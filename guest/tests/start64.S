@@ -113,9 +113,14 @@ common:
         addq $16, %rsp
         iretq
 
+        /* Flags are kept, but for a guest that does not want PUSHF and POPF. */
         .macro SAVE
+        pushq $2
+        cmpb $0, attempt_without_flags
+        jne 3f
         pushfq
-        pushq %rbx
+        popq (%rsp)
+3:      pushq %rbx
         pushq %rbp
         pushq %r12
         pushq %r13
@@ -149,7 +154,11 @@ attempt_recover:
         popq %r12
         popq %rbp
         popq %rbx
+        cmpb $0, attempt_without_flags
+        jne 2f
         popfq
+        ret
+2:      addq $8, %rsp
         ret
 
         .globl attempt_user_call
@@ -179,6 +188,8 @@ user_end:
         .balign 8
         .globl attempt_stack
 attempt_stack: .quad 0
+        .globl attempt_without_flags
+attempt_without_flags: .byte 0
         .globl user_cs, user_ss
 user_cs: .quad 0x2b
 user_ss: .quad 0x33

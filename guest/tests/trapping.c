@@ -133,6 +133,14 @@ static void compute(word rounds)
     page[0][0] = (u8)sum;
 }
 
+static void swap(word value)
+{
+    word borrow;
+
+    __asm__ volatile("clc\n\tbswap %1\n\tsbb %0, %0" : "=r"(borrow), "+r"(value) : : "cc");
+    page[0][1] = (u8)borrow;
+}
+
 static void halt(word unused)
 {
     (void)unused;
@@ -170,6 +178,8 @@ static void user_mode(void)
     check_user(compute, 1000, NO_FAULT, 0, "a program at CPL 3 runs to its end");
     check_is(page[0][0], (u8)sum, "with the right result");
     check_is(calls, before + 1000, "and has called the kernel");
+    check_user(swap, 1, NO_FAULT, 0, "BSWAP, at CPL 3");
+    check_is(page[0][1], 0, "which leaves the carry flag alone");
     check_user(halt, 0, VECTOR_GP, 0, "HLT is refused there");
     check_user(read_control, 0, VECTOR_GP, 0, "and MOV from CR0");
     check_user(read_port, 0, VECTOR_GP, 0, "and IN");
@@ -179,6 +189,7 @@ static void user_mode(void)
 
 void guest_main(void)
 {
+    attempt_without_flags = true;
     control_registers();
     software_interrupts();
     interrupts();
