@@ -450,11 +450,19 @@ static enum search search(struct lockstep *l, u64 event, const struct pages *pag
     return SEARCH_FOUND;
 }
 
+/* The count of the one that has counted all: the other may have run user code uncounted. */
+static u64 instruction_number(const struct lockstep *l)
+{
+    u64 a = cpu_of(&l->side[0])->icount, b = cpu_of(&l->side[1])->icount;
+
+    return a > b ? a : b;
+}
+
 static enum ringer_lockstep_result tell(struct lockstep *l, const struct step *step)
 {
     say(l, "the engines differ after %s, number %lu at CPL %u:",
         step->count == 1 ? "this instruction" : "these, between which one of them cannot stop",
-        (unsigned long)cpu_of(&l->side[0])->icount, step->insn[0].cpl);
+        (unsigned long)instruction_number(l), step->insn[0].cpl);
     for (unsigned i = 0; i < step->count; i++) {
         say(l, "  %016lx  %s", (unsigned long)step->insn[i].rip, step->insn[i].text);
     }

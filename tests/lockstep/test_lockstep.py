@@ -52,21 +52,33 @@ class Guests(unittest.TestCase):
         """Popek and Goldberg's condition holds for what the guest `trapping` does."""
         self.assert_equal("trap,interp", "trapping", "-a", "short")
 
-    def assert_differs_at(self, guest, mnemonic):
-        status, said = lockstep("trap,interp", guest)
+    def assert_differs_at(self, engines, guest, cpl, mnemonic, *arguments):
+        """Returns what is said."""
+        status, said = lockstep(engines, guest, *arguments)
         self.assertEqual(status, DIFFERENT, said)
         lines = said.splitlines()
         at = [i for i, line in enumerate(lines) if line.startswith("the engines differ after")]
         self.assertEqual(len(at), 1, said)
-        self.assertRegex(lines[at[0]], r"number \d+ at CPL 0:$")
+        self.assertRegex(lines[at[0]], r"number \d+ at CPL %u:$" % cpl)
         self.assertRegex(lines[at[0] + 1], r"^  [0-9a-f]{16}  %s " % mnemonic)
-        self.assertRegex(said, r"(?m)^  register +trap +interp$")
-        self.assertRegex(said, r"(?m)^\* memory [0-9a-f]{12}  [0-9a-f]{16}   [0-9a-f]{16}   \*$")
+        self.assertRegex(said, r"(?m)^  register +%s +%s$" % tuple(engines.split(",")))
+        return said
 
     def test_where_theorem_1_fails(self):
         """The first sensitive instruction that does not trap is named, though only its load is looked at."""
-        self.assert_differs_at("sensitive", "sgdt")
-        self.assert_differs_at("sensitive32", "sgdt")
+        for guest in ("sensitive", "sensitive32"):
+            with self.subTest(guest=guest):
+                said = self.assert_differs_at("trap,interp", guest, 0, "sgdt")
+                self.assertRegex(said, r"(?m)^\* memory [0-9a-f]{12}  [0-9a-f]{16}   [0-9a-f]{16}   \*$")
+
+    def test_in_user_mode(self):
+        """The engine that is wrong on purpose, against ones that count user code and that do not."""
+        for engine in ("interp", "hybrid", "trap"):
+            with self.subTest(engine=engine):
+                said = self.assert_differs_at(engine + ",interp-wrong", "trapping", 3, "bswap",
+                                              "-a", "short")
+                self.assertRegex(said, r"(?m)^\* rflags +[0-9a-f]{15}2   [0-9a-f]{15}3   \*$")
+                self.assertRegex(said, r"(?m)^  rip ")
 
 
 @unittest.skipUnless(os.path.exists(boot.KERNEL), "there is no %s: make guest" % boot.KERNEL)
