@@ -56,6 +56,7 @@ enum ringer_device_kind {
     RINGER_DEVICE_SHARE, /* virtio-fs: a directory of the host */
     RINGER_DEVICE_CONSOLE, /* virtio-console, at most one: RINGER_PORT_HVC0 is behind it */
     RINGER_DEVICE_VSOCK, /* virtio-vsock: connections between the guest and Unix sockets */
+    RINGER_DEVICE_BALLOON, /* virtio-balloon, at most one */
 };
 
 /* What stands behind a network card. */
@@ -100,6 +101,9 @@ struct ringer_device {
             const char *path; /* where programs connect to the guest; it connects to "PATH_PORT" */
             uint32_t cid;     /* the guest's address; 0: 3 */
         } vsock;
+        struct {
+            uint64_t bytes; /* of memory that the guest is to keep to; 0: all */
+        } balloon;
     };
 };
 
@@ -234,6 +238,29 @@ RINGER_API int ringer_watch_fd(struct ringer *machine, int fd, void (*readable)(
  * connections that these know of. */
 RINGER_API void ringer_network_info(struct ringer *machine,
                                     void (*each)(void *context, const char *line), void *context);
+
+/* ------------------------------------------------------------------ memory balloon */
+
+struct ringer_balloon {
+    uint64_t target_bytes;   /* of memory, that the guest is to keep to */
+    uint64_t actual_bytes;   /* that it has, by its own account */
+    uint64_t resident_bytes; /* that it takes of the host */
+    bool answered;           /* the following is there, as the guest said it last */
+    uint64_t guest_total_bytes, guest_free_bytes, guest_available_bytes, guest_cache_bytes;
+    uint64_t guest_major_faults;
+};
+
+/* Of a machine with a RINGER_DEVICE_BALLOON; -ENODEV for others. */
+RINGER_API int ringer_balloon_get(struct ringer *machine, struct ringer_balloon *balloon);
+
+/* Asks the guest to keep to so many bytes of memory.  It does so as it can, and takes memory back
+ * when it would have none otherwise. */
+RINGER_API int ringer_balloon_set(struct ringer *machine, uint64_t bytes);
+
+/* Asks the guest how it uses its memory.  answered(context), which may be NULL, is called from
+ * ringer_run() if it says so. */
+RINGER_API int ringer_balloon_ask(struct ringer *machine, void (*answered)(void *context),
+                                  void *context);
 
 /* ------------------------------------------------------------------ keyboard */
 

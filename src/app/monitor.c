@@ -51,6 +51,12 @@ static void prompt(struct monitor *monitor)
     print(monitor, "(ringer) ");
 }
 
+void monitor_interrupt(struct monitor *monitor, const char *text)
+{
+    print(monitor, "\r%s\r\n(ringer) ", text);
+    monitor->output(monitor->context, monitor->line, monitor->length);
+}
+
 /* ------------------------------------------------------------------ info */
 
 static bool info_registers(struct monitor *monitor)
@@ -266,6 +272,8 @@ static bool help(struct monitor *monitor)
           "info mem         what the guest has mapped\r\n"
           "info network     network cards, and their connections to the host\r\n"
           "info status      running or stopped, and for how long\r\n"
+          "info balloon     how much of its memory the guest has, and uses\r\n"
+          "balloon MIB      have the guest keep to so much memory\r\n"
           "x/FMT ADDRESS    memory, as the guest sees it: x/8i $rip, x/4xg 0x1000\r\n"
           "                 FMT: how many; x d u c, or i for code; b h w g for the size\r\n"
           "xp/FMT ADDRESS   guest-physical memory\r\n"
@@ -314,6 +322,8 @@ static const struct command {
     {"info", "mem", info_mem, true, false},
     {"info", "network", monitor_network, false, false},
     {"info", "status", info_status, false, false},
+    {"info", "balloon", monitor_info_balloon, false, false},
+    {"balloon", NULL, monitor_balloon, false, true},
     {"stop", NULL, stop, false, false},
     {"cont", NULL, cont, false, false},
     {"screen", NULL, monitor_screen, false, false},

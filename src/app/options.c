@@ -19,8 +19,8 @@
 typedef bool parse_fn(struct options *options, const char *value, char *error, size_t error_size);
 
 static parse_fn parse_memory, parse_cpus, parse_disk, parse_net, parse_protocol, parse_console,
-    parse_serial2, parse_hvc, parse_display, parse_share, parse_debug_console, parse_gdb,
-    parse_record, parse_replay, parse_stats, parse_vsock;
+    parse_balloon, parse_serial2, parse_hvc, parse_display, parse_share, parse_debug_console,
+    parse_gdb, parse_record, parse_replay, parse_stats, parse_vsock;
 
 struct row {
     char letter;          /* 0: none */
@@ -40,8 +40,9 @@ static const struct row rows[] = {
      MEMBER(kernel)},
     {'i', "initrd", "FILE", "initial RAM disk", "file", NULL, MEMBER(initrd)},
     {'a', "append", "TEXT", "the kernel's command line", "", NULL, MEMBER(append)},
-    {'m', "memory", "SIZE", "guest RAM: 512M; suffixes K, M, G, T", "256M 512M 1G 2G 4G",
-     parse_memory, 0},
+    {'m', "memory", "SIZE", "guest RAM: 512M; --balloon: unused RAM goes back",
+     "256M 512M 1G 2G 4G", parse_memory, 0},
+    {0, "balloon", "[=SIZE]", NULL, "", parse_balloon, 0},
     {'c', "cpus", "N", "number of vCPUs: 1", "1 2 4", parse_cpus, 0},
     {'e', "engine", "NAME", "auto, interp or hybrid (programs run natively)", "auto interp hybrid",
      NULL, MEMBER(engine)},
@@ -90,7 +91,8 @@ static bool is_optional(const struct row *row)
 }
 
 /* A size with a suffix.  Without one it is in MiB: nobody wants a machine of so few bytes. */
-static bool parse_memory(struct options *options, const char *value, char *error, size_t error_size)
+static bool parse_size(const char *what, const char *value, uint64_t *size, char *error,
+                       size_t error_size)
 {
     static const char suffixes[] = "KMGT";
     char *end;
@@ -98,21 +100,34 @@ static bool parse_memory(struct options *options, const char *value, char *error
     uint64_t number = strtoull(value, &end, 10);
     const char *suffix = *end ? strchr(suffixes, toupper((unsigned char)*end)) : suffixes + 1;
     if (!isdigit((unsigned char)*value) || !suffix || (*end && end[1])) {
-        snprintf(error, error_size, "memory size '%s': write a number and K, M, G or T, as in 512M",
+        snprintf(error, error_size, "%s '%s': write a number and K, M, G or T, as in 512M", what,
                  value);
         return false;
     }
     unsigned shift = 10 * (unsigned)(suffix - suffixes + 1);
     if (errno || number > UINT64_MAX >> shift || number << shift > INT64_MAX) {
-        snprintf(error, error_size, "memory size '%s' is beyond what an address can be", value);
+        snprintf(error, error_size, "%s '%s' is beyond what an address can be", what, value);
         return false;
     }
     if (number == 0) {
-        snprintf(error, error_size, "memory size '%s': a machine needs some memory", value);
+        snprintf(error, error_size, "%s '%s': a machine needs some memory", what, value);
         return false;
     }
-    options->memory_bytes = number << shift;
+    *size = number << shift;
     return true;
+}
+
+static bool parse_memory(struct options *options, const char *value, char *error, size_t error_size)
+{
+    return parse_size("memory size", value, &options->memory_bytes, error, error_size);
+}
+
+static bool parse_balloon(struct options *options, const char *value, char *error,
+                          size_t error_size)
+{
+    options->balloon = true;
+    options->balloon_bytes = 0;
+    return !value || parse_size("balloon size", value, &options->balloon_bytes, error, error_size);
 }
 
 static bool parse_cpus(struct options *options, const char *value, char *error, size_t error_size)
@@ -436,6 +451,10 @@ void options_configure(const struct options *options, struct ringer_config *conf
     memcpy(devices + 1, options->devices, options->device_count * sizeof(devices[0]));
     if (options->ports[RINGER_PORT_HVC0]) {
         devices[count++] = (struct ringer_device){.kind = RINGER_DEVICE_CONSOLE};
+    }
+    if (options->balloon) {
+        devices[count++] = (struct ringer_device){.kind = RINGER_DEVICE_BALLOON,
+                                                  .balloon.bytes = options->balloon_bytes};
     }
     *config = RINGER_CONFIG_DEFAULT;
     config->memory_bytes = options->memory_bytes;

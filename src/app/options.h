@@ -11,11 +11,13 @@
 #include "app/gdb/listen.h"
 
 #define OPTIONS_DEVICES_MAX     32
-#define OPTIONS_ALL_DEVICES_MAX (OPTIONS_DEVICES_MAX + 2) /* with those that come by themselves */
+#define OPTIONS_ALL_DEVICES_MAX (OPTIONS_DEVICES_MAX + 3) /* with those that come by themselves */
 
 struct options {
     const char *kernel, *initrd, *append;
     uint64_t memory_bytes;
+    bool balloon;
+    uint64_t balloon_bytes; /* that the guest is to keep to; 0: all */
     unsigned cpus;
     const char *engine;
     enum ringer_protocol protocol;

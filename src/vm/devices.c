@@ -164,9 +164,10 @@ static int make_vsock(struct ringer *m, const struct ringer_device *config, stru
 
 static int (*const makers[])(struct ringer *, const struct ringer_device *, struct pci_bus *,
                              struct device **) = {
-    [RINGER_DEVICE_DISK] = make_disk,       [RINGER_DEVICE_NET] = make_net,
-    [RINGER_DEVICE_RNG] = make_rng,         [RINGER_DEVICE_SHARE] = make_share,
-    [RINGER_DEVICE_CONSOLE] = make_console, [RINGER_DEVICE_VSOCK] = make_vsock,
+    [RINGER_DEVICE_DISK] = make_disk,         [RINGER_DEVICE_NET] = make_net,
+    [RINGER_DEVICE_RNG] = make_rng,           [RINGER_DEVICE_SHARE] = make_share,
+    [RINGER_DEVICE_CONSOLE] = make_console,   [RINGER_DEVICE_VSOCK] = make_vsock,
+    [RINGER_DEVICE_BALLOON] = balloon_create,
 };
 
 int devices_create(struct ringer *m)

@@ -71,6 +71,7 @@ static const struct {
     [INPUT_KEYBOARD] = {offer_keyboard, ask_keyboard, 0, false},
     [INPUT_HVC0] = {offer_console, ask_serial, RINGER_PORT_HVC0, false},
     [INPUT_HVC0_SIZE] = {offer_console_size, ask_console_size, 0, true},
+    [INPUT_BALLOON] = {balloon_offer, balloon_ask, 0, true},
     NET_SOURCE(0),
     NET_SOURCE(1),
     NET_SOURCE(2),
@@ -413,6 +414,9 @@ static u64 devices_digest(const struct ringer *m)
 
     for (unsigned i = 0; i < c->device_count; i++) {
         digest = digest_word(digest, c->devices[i].kind);
+        if (c->devices[i].kind == RINGER_DEVICE_BALLOON) {
+            digest = digest_word(digest, c->devices[i].balloon.bytes);
+        }
         if (c->devices[i].kind == RINGER_DEVICE_NET) {
             digest =
                 digest_bytes(digest, c->devices[i].net.address, sizeof(c->devices[i].net.address));

@@ -32,6 +32,7 @@ enum input_source {
     INPUT_NET8 = INPUT_NET1 + NICS_MAX - 1,
     INPUT_HVC0,
     INPUT_HVC0_SIZE,
+    INPUT_BALLOON,
     INPUT_SOURCES
 }; /* numbers are in files: append */
 

@@ -16,6 +16,7 @@
 #include "bus/region.h"
 #include "host/process.h"
 #include "vm/arena.h"
+#include "vm/balloon.h"
 #include "vm/console.h"
 #include "vm/input.h"
 #include "vm/keyboard.h"
@@ -88,6 +89,7 @@ struct ringer {
     struct pc pc;
     struct keyboard *keyboard;
     struct console console;
+    struct balloon balloon;
     struct disk *disks;
     struct nic *nics[NICS_MAX];
     unsigned nic_count;

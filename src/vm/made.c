@@ -34,6 +34,7 @@ static const struct field *const device_fields[] = {
     [RINGER_DEVICE_RNG] = fields_none,
     [RINGER_DEVICE_CONSOLE] = fields_none,
     [RINGER_DEVICE_VSOCK] = vsock_fields,
+    [RINGER_DEVICE_BALLOON] = fields_none, /* what it is to keep to is its device's */
 };
 
 const struct field *made_device_fields(unsigned kind)

@@ -127,6 +127,25 @@ static void test_net(void **state)
     }
 }
 
+static void test_balloon(void **state)
+{
+    (void)state;
+    struct options o;
+    char error[256] = "";
+    struct ringer_config config;
+    struct ringer_device devices[OPTIONS_ALL_DEVICES_MAX];
+    assert_true(parse(&o, error, sizeof(error), ""));
+    assert_false(o.balloon);
+    assert_true(parse(&o, error, sizeof(error), "--balloon"));
+    assert_true(o.balloon && o.balloon_bytes == 0);
+    assert_true(parse(&o, error, sizeof(error), "--balloon=256 --hvc pty"));
+    options_configure(&o, &config, devices);
+    assert_int_equal(config.device_count, 3);
+    assert_int_equal(config.devices[1].kind, RINGER_DEVICE_CONSOLE);
+    assert_int_equal(config.devices[2].kind, RINGER_DEVICE_BALLOON);
+    assert_int_equal(config.devices[2].balloon.bytes, 256 << 20);
+}
+
 static void test_all(void **state)
 {
     (void)state;
@@ -202,6 +221,8 @@ static void test_mistakes(void **state)
         {"--serial2 stdio", "only one"},
         {"--hvc stdio --console stdio", "only one"},
         {"--hvc tty", "--hvc 'tty'"},
+        {"--balloon=0", "balloon size '0'"},
+        {"--balloon=x", "balloon size 'x'"},
         {"-i I", "kernel"},
         {"--gdb tcp:0.0.0.0:1", "loopback"},
         {"--gdb tcp:127.0.0.1:65536", "65536"},
@@ -222,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_display),
         cmocka_unit_test(test_virtio_console),
+        cmocka_unit_test(test_balloon),
         cmocka_unit_test(test_all),
         cmocka_unit_test(test_net),
         cmocka_unit_test(test_memory),
