@@ -2,17 +2,20 @@
  * fuzz_virtio.c - virtio devices whose driver is the input.
  *
  * A disk and a shared directory, whose requests end when the input says so, an entropy device, and
- * a network card, whose frames are answered now and then, on a PCI bus.  The input is a string of
- * operations: descriptors and indices with the layout of a real queue, and now and then bytes and
- * registers without any.  RAM is exactly as large as it says, so the sanitizer sees every access
- * outside of it.  What must hold besides: nothing is written to RAM for a request that was given
- * back, every request is given back, and a reset ends.
+ * a network card, whose frames are answered now and then, on a PCI bus; or, by the input's first
+ * byte, a console, whose back end takes as much as the input says, and a memory balloon instead of
+ * directory and card.  The input is a string of operations: descriptors and indices with the layout
+ * of a real queue, and now and then bytes and registers without any.  RAM is exactly as large as it
+ * says, so the sanitizer sees every access outside of it.  What must hold besides: nothing is
+ * written to RAM for a request that was given back, every request is given back, and a reset ends.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "dev/pci/host.h"
+#include "dev/virtio/balloon.h"
 #include "dev/virtio/blk.h"
+#include "dev/virtio/console.h"
 #include "dev/virtio/fs.h"
 #include "dev/virtio/net.h"
 #include "dev/virtio/ring.h"
@@ -27,9 +30,11 @@ enum {
     SIZE = 16,
     FS = 2, /* among the devices */
     NET = 3,
+    CONSOLE = 2, /* in the other set of them */
+    BALLOON = 3,
     DEVICES = 4,
-    QUEUES = 2, /* but of the network card */
-    QUEUES_MAX = 3,
+    OTHER_SET = 128, /* of the first byte */
+    QUEUES_MAX = 4,
     WAITING_MAX = 4096,
     OPERATIONS_MAX = 4096,
     DISK_BYTES = 0x8000,
@@ -49,6 +54,8 @@ struct board {
     struct virtio_fs_request *messages[WAITING_MAX];
     unsigned message_count;
     bool sync;
+    bool other;                    /* the other set of devices */
+    size_t room;                   /* the console's back end takes so much */
     bool answers;                  /* each frame of the guest's is sent back at once */
     u16 next[DEVICES][QUEUES_MAX]; /* packed: the slot of the driver's next descriptor */
     bool wrap[DEVICES][QUEUES_MAX];
@@ -193,22 +200,112 @@ static void on_ready(void *context)
 
 static const struct net_ops net_ops = {.send = on_frame, .ready = on_ready};
 
+/* ------------------------------------------------------------------ console and balloon */
+
+static void transmit(void *context, const u8 *bytes, size_t count)
+{
+    struct board *b = context;
+    unsigned sum = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        sum += bytes[i];
+    }
+    if (count > b->room || sum > 255 * count) {
+        abort();
+    }
+    b->room -= count;
+}
+
+static size_t room(void *context)
+{
+    return ((struct board *)context)->room;
+}
+
+static void ready(void *context)
+{
+    struct board *b = context;
+
+    virtio_console_receive(b->devices[CONSOLE], (const u8 *)"typed", 5);
+}
+
+static const struct serial_port_ops console_ops = {
+    .transmit = transmit, .ready = ready, .room = room};
+
+static void discard(void *context, gpa_t gpa, u64 size)
+{
+    struct board *b = context;
+
+    if (!size || (gpa | size) % PAGE_SIZE || gpa > RAM || size > RAM - gpa) {
+        abort();
+    }
+    memset(b->mem.base + gpa, 0, size);
+}
+
+static void answered(void *context)
+{
+    struct board *b = context;
+    u64 value;
+
+    virtio_balloon_stat(b->devices[BALLOON], BALLOON_FREE, &value);
+}
+
+/* Something comes from outside. */
+static void poke(struct board *b, unsigned index)
+{
+    static const u8 text[256];
+
+    switch (index & 7) {
+    case 0:
+        virtio_console_receive(b->devices[CONSOLE], text, index);
+        break;
+    case 1:
+        virtio_console_resize(b->devices[CONSOLE], (u16)index, 25);
+        break;
+    case 2:
+        virtio_balloon_ask(b->devices[BALLOON]);
+        break;
+    case 3:
+        virtio_balloon_set_target(b->devices[BALLOON], index);
+        break;
+    default:
+        b->room += index;
+        virtio_console_resume(b->devices[CONSOLE]);
+        break;
+    }
+}
+
 /* ------------------------------------------------------------------ the board */
 
-static void make_board(struct board *b)
+static int make_last_two(struct board *b)
 {
-    struct pci_host_config host = {
-        .fabric = &b->fabric, .mem = &b->mem, .read_cf9 = read_cf9, .write_cf9 = write_cf9};
-    struct virtio_rng_config rng = {.fill = fill};
-    struct virtio_blk_config blk = {.queues = QUEUES, .serial = "fuzz"};
     struct virtio_fs_config fs = {.tag = "fuzz", .ops = &fs_ops, .context = b};
     struct virtio_net_config net = {.net = {.ops = &net_ops,
                                             .context = b,
                                             .mtu = NET_MTU_MAX,
                                             .takes_segments = true,
                                             .checks = true}};
+    struct virtio_console_config console = {.ops = &console_ops, .context = b};
+    struct virtio_balloon_config balloon = {.discard = discard, .answered = answered, .context = b};
+    struct pci_bus *bus = pci_host_bus(b->host);
+
+    if (b->other) {
+        return virtio_console_create(bus, &console, &b->devices[CONSOLE]) ||
+               virtio_balloon_create(bus, &balloon, &b->devices[BALLOON]);
+    }
+    return virtio_fs_create(bus, &fs, &b->devices[FS]) ||
+           virtio_net_create(bus, &net, &b->devices[NET]);
+}
+
+static void make_board(struct board *b, bool other)
+{
+    struct pci_host_config host = {
+        .fabric = &b->fabric, .mem = &b->mem, .read_cf9 = read_cf9, .write_cf9 = write_cf9};
+    struct virtio_rng_config rng = {.fill = fill};
+    struct virtio_blk_config blk = {.queues = 2, .serial = "fuzz"};
 
     memset(b, 0, sizeof(*b));
+    b->other = other;
+    b->room = 100;
     blk.block = (struct block){
         .ops = &ops, .context = b, .size = DISK_BYTES, .can_discard = true, .can_zero = true};
     b->timers = (struct timer_queue){.clock_ns = clock_ns, .clock = &b->now_ns};
@@ -218,9 +315,7 @@ static void make_board(struct board *b)
     b->inbox.mode = 1;
     if (!b->mem.base || pci_host_create(&b->slot, &host, &b->host) ||
         virtio_blk_create(pci_host_bus(b->host), &blk, &b->devices[0]) ||
-        virtio_rng_create(pci_host_bus(b->host), &rng, &b->devices[1]) ||
-        virtio_fs_create(pci_host_bus(b->host), &fs, &b->devices[FS]) ||
-        virtio_net_create(pci_host_bus(b->host), &net, &b->devices[NET])) {
+        virtio_rng_create(pci_host_bus(b->host), &rng, &b->devices[1]) || make_last_two(b)) {
         abort();
     }
     pci_assign(pci_host_bus(b->host));
@@ -264,23 +359,29 @@ static u8 *area(struct board *b, unsigned device, unsigned queue, unsigned which
     return b->mem.base + RING + (3 * ((2 * device + queue) % 9u) + which) * 0x1000u;
 }
 
+static unsigned queues_of(const struct board *b, unsigned device)
+{
+    return device != NET ? 2 : b->other ? 4 : 3;
+}
+
 /* As a driver that does everything right. */
 static void start(struct board *b, unsigned device, u8 how)
 {
-    static const u32 own[DEVICES] = {
-        [0] = 1u << 9 | 1u << 11 | 1u << 13 | 1u << 14,
-        [NET] = 1u << 0 | 1u << 1 | 1u << 3 | 7u << 11 | 1u << 15 | 7u << 16 | 1u << 23,
+    static const u32 own[2][DEVICES] = {
+        {[0] = 1u << 9 | 1u << 11 | 1u << 13 | 1u << 14,
+         [NET] = 1u << 0 | 1u << 1 | 1u << 3 | 7u << 11 | 1u << 15 | 7u << 16 | 1u << 23},
+        {[CONSOLE] = 1u << 0 | 1u << 2, [BALLOON] = 0x37},
     };
     u32 high = 1 | (how & 1 ? 4 : 0) | 1 << 8, low = (how & 2 ? 1u << 29 : 0) | 1u << 28;
 
     set(b, device, 20, 1, 0);
     set(b, device, 20, 1, 3);
     set(b, device, 8, 4, 0);
-    set(b, device, 12, 4, low | own[device]);
+    set(b, device, 12, 4, low | own[b->other][device]);
     set(b, device, 8, 4, 1);
     set(b, device, 12, 4, high);
     set(b, device, 20, 1, 11);
-    for (unsigned queue = 0; queue < (device == NET ? QUEUES_MAX : QUEUES); queue++) {
+    for (unsigned queue = 0; queue < queues_of(b, device); queue++) {
         set(b, device, 22, 2, queue);
         set(b, device, 24, 2, SIZE);
         for (unsigned i = 0; i < 3; i++) {
@@ -380,7 +481,7 @@ static void step(struct board *b, struct input *in)
     u16 value;
 
     if (device == NET && op & 128) {
-        queue = QUEUES_MAX - 1;
+        queue = b->other ? 2 + queue : 2;
     }
     switch (op & 15) {
     case 0:
@@ -405,14 +506,16 @@ static void step(struct board *b, struct input *in)
         set(b, device, 0x3000 + 4 * queue, 2, index);
         break;
     case 7:
-        if (device == NET) {
+        if (device == NET && !b->other) {
             put_frame(b, in);
         } else {
             put_head(b, in, device);
         }
         break;
     case 8:
-        if (device == NET) {
+        if (b->other && device >= 2) {
+            poke(b, index);
+        } else if (device == NET) {
             static const u8 frame[0x10000];
             receive(b, frame, index << 8 | 60);
             virtio_net_received(b->devices[NET]);
@@ -426,7 +529,9 @@ static void step(struct board *b, struct input *in)
     case 9:
         b->sync = index & 1;
         b->answers = index & 2;
-        virtio_net_set_link(b->devices[NET], !(index & 4));
+        if (!b->other) {
+            virtio_net_set_link(b->devices[NET], !(index & 4));
+        }
         break;
     case 10:
         set(b, device, (unsigned)take(in, 2) & 0x3fff, 1u << (index & 3), take(in, 4));
@@ -470,7 +575,7 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size)
     struct input in = {bytes, size};
     struct board b;
 
-    make_board(&b);
+    make_board(&b, size && bytes[0] & OTHER_SET);
     for (unsigned i = 0; i < DEVICES; i++) {
         struct virtio_device *v = container_of(b.devices[i], struct virtio_device, device);
         pci_config_write(pci_host_bus(b.host), v->pci.slot, PCI_COMMAND, 2, 7);
