@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Linux finds the devices on the PCI bus, by each way that interrupts can take."""
+import os
 import re
+import tempfile
 import unittest
 
 import harness
@@ -54,6 +56,32 @@ class Pci(unittest.TestCase):
             machine.command("echo 0000:00:01.0 >/sys/bus/pci/drivers/virtio-pci/bind")
             self.check_rng(machine, "PCI-MSI")
             self.finish(machine)
+
+    def test_function_level_resets(self):
+        """Each device is taken from its driver, reset, and given back: it works as before."""
+        with tempfile.TemporaryDirectory() as folder:
+            disk, said = os.path.join(folder, "disk"), os.path.join(folder, "said")
+            with open(disk, "wb") as file:
+                file.write(b"Ringer's disk.\n" + bytes(1 << 20))
+            with boot("", "--disk", disk, "--balloon=300M", "--hvc", "file:" + said,
+                      "-n", "user") as machine:
+                machine.command("echo before >/dev/hvc0")
+                count = machine.command(
+                    "cd /sys/bus/pci/drivers/virtio-pci; for d in 0000:*; do echo $d >unbind; "
+                    "echo 1 >../../devices/$d/reset || echo failed; echo $d >bind; done; "
+                    "ls -d 0000:* | wc -l; cd")
+                self.assertEqual(count.strip(), "5")
+                self.check_rng(machine, "PCI-MSI")
+                self.assertIn("Ringer's disk.", machine.command("head -n 1 /dev/vda"))
+                machine.command("echo after >/dev/hvc0")
+                self.assertIn("10.0.2.2", machine.command(
+                    "ip link set eth0 up; udhcpc -i eth0 -n -q 2>&1 | grep obtained; "
+                    "echo ok", harness.COMMAND_TIME))
+                machine.command("while [ $(awk '/MemFree/ { print $2 }' /proc/meminfo) -gt "
+                                "300000 ]; do sleep 0.2; done")
+                self.finish(machine)
+                with open(said, encoding="latin1") as file:
+                    self.assertEqual(file.read().split(), ["before", "after"])
 
     def test_intx_to_the_ioapic(self):
         with boot("pci=nomsi", "-c", "2") as machine:
