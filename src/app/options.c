@@ -350,9 +350,9 @@ bool options_is_stdio(const struct options *options, enum ringer_port port)
 /* A snapshot says these; an option would say something else. */
 static bool is_of_machine(const char *name)
 {
-    static const char *const names[] = {"kernel", "initrd",     "append", "memory",
-                                        "cpus",   "protocol",   "icount", "record",
-                                        "replay", "debug-exit", "testdev"};
+    static const char *const names[] = {"kernel",  "initrd", "append",     "memory",
+                                        "balloon", "cpus",   "protocol",   "icount",
+                                        "record",  "replay", "debug-exit", "testdev"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (!strcmp(name, names[i])) {
             return true;

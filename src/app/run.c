@@ -142,6 +142,7 @@ static bool configure_restored(struct run *run, struct ringer_config *config)
 {
     const struct options *o = &run->options;
     unsigned next = 0, disks = 0;
+    bool console = false;
     ringer_snapshot_configure(run->snapshot, config);
     if (config->device_count > ARRAY_SIZE(run->devices)) {
         complain("the snapshot's machine has more devices than there may be");
@@ -151,6 +152,7 @@ static bool configure_restored(struct run *run, struct ringer_config *config)
     config->devices = run->devices;
     for (unsigned i = 0; i < config->device_count; i++) {
         struct ringer_device *device = &run->devices[i];
+        console |= device->kind == RINGER_DEVICE_CONSOLE;
         if (device->kind != RINGER_DEVICE_DISK) {
             continue;
         }
@@ -163,6 +165,10 @@ static bool configure_restored(struct run *run, struct ringer_config *config)
     }
     if (next < o->device_count || (next > 0 && next < disks)) {
         complain("with --restore, -d can only say where the snapshot's disks are now: all of them");
+        return false;
+    }
+    if (o->ports[RINGER_PORT_HVC0] && !console) {
+        complain("the snapshot's machine has no virtio console");
         return false;
     }
     return true;

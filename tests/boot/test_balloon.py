@@ -2,6 +2,7 @@
 """The memory balloon: what the guest gives away or has free takes nothing of the host."""
 import hashlib
 import os
+import subprocess
 import tempfile
 import time
 import unittest
@@ -44,6 +45,9 @@ class Balloon(unittest.TestCase):
     def balloon(self, machine, mib):
         """Asks for a size, and waits until the guest has it."""
         self.monitor(machine, "balloon %d" % mib, r"\(ringer\) ")
+        self.wait_for_actual(machine, mib)
+
+    def wait_for_actual(self, machine, mib):
         end = time.monotonic() + harness.COMMAND_TIME
         while int(self.monitor(machine, "info balloon", r"actual=(\d+) ").group(1)) != mib:
             self.assertLess(time.monotonic(), end)
@@ -116,6 +120,30 @@ class Balloon(unittest.TestCase):
             self.monitor(machine, "balloon 100", "the machine has no balloon")
             machine.send("\x01x")
             self.assertEqual(machine.finish()[0], 0)
+
+    def test_snapshot(self):
+        """A machine that goes on from a snapshot has its balloon and its virtio console still."""
+        with tempfile.TemporaryDirectory() as folder:
+            control, kept, said = (os.path.join(folder, name) for name in ("c", "kept", "said"))
+            with harness.linux("--balloon=200M", "--hvc", "none", "--hvc", "file:" + said,
+                               "--control", control) as machine:
+                self.boot(machine)
+                machine.command("exec 3>/dev/hvc0; echo before >&3")
+                subprocess.run([harness.RINGER, "snapshot", control, kept], check=True)
+            with harness.Machine("--restore", kept, "--hvc", "file:" + said + "2",
+                                 terminal=True) as machine:
+                machine.send("echo after >&3\n")
+                machine.expect("^" + harness.PROMPT)
+                self.wait_for_actual(machine, 200)  # it was on its way, perhaps
+                self.balloon(machine, 512)
+                self.fill(machine, 200)
+                self.finish(machine)
+            for path, text in ((said, "before"), (said + "2", "after")):
+                with open(path, encoding="latin1") as file:
+                    self.assertEqual(file.read().split(), [text])
+            status, _, errors = harness.run("--restore", kept, "--balloon")
+            self.assertEqual(status, 1)
+            self.assertIn("--balloon: with --restore that is as the snapshot has it", errors)
 
     def test_replay(self):
         """The user's wishes are inputs, which a recording keeps."""
