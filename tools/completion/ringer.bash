@@ -49,13 +49,13 @@ _ringer() {
     # In --stats=FILE and file:PATH, bash takes the = and the : for words of their own.
     case $current in
     = | :)
-        _ringer_files ''
+        [ "$previous" = --balloon ] || _ringer_files ''
         return
         ;;
     esac
     case $previous in
     = | :)
-        _ringer_files "$current"
+        [ "${COMP_WORDS[COMP_CWORD - 2]}" = --balloon ] || _ringer_files "$current"
         return
         ;;
     esac
