@@ -50,12 +50,12 @@ enum ringer_port {
 };
 
 enum ringer_device_kind {
-    RINGER_DEVICE_DISK,  /* virtio-blk */
-    RINGER_DEVICE_NET,   /* virtio-net */
-    RINGER_DEVICE_RNG,   /* virtio-rng: randomness of the host; with icount, always the same */
-    RINGER_DEVICE_SHARE, /* virtio-fs: a directory of the host */
+    RINGER_DEVICE_DISK,    /* virtio-blk */
+    RINGER_DEVICE_NET,     /* virtio-net */
+    RINGER_DEVICE_RNG,     /* virtio-rng: randomness of the host; with icount, always the same */
+    RINGER_DEVICE_SHARE,   /* virtio-fs: a directory of the host */
     RINGER_DEVICE_CONSOLE, /* virtio-console, at most one: RINGER_PORT_HVC0 is behind it */
-    RINGER_DEVICE_VSOCK, /* virtio-vsock: connections between the guest and Unix sockets */
+    RINGER_DEVICE_VSOCK,   /* virtio-vsock: connections between the guest and Unix sockets */
     RINGER_DEVICE_BALLOON, /* virtio-balloon, at most one */
 };
 
@@ -84,9 +84,8 @@ struct ringer_device {
                 mtu; /* the longest IP packet: from 1280; 0: user 16384, passt 65520, the most */
             const char *socket; /* passt: where it listens; NULL: one is started */
             /* user: ports of the host that lead to the guest: "tcp:127.0.0.1:2222-:22" */
-            const char *const *forwards;
-            unsigned forward_count;
-            const char *network; /* user: "10.0.2.0/24"; NULL in these: the usual one */
+            const char *forwards; /* several with commas between; NULL: none */
+            const char *network;  /* user: "10.0.2.0/24"; NULL in these: the usual one */
             const char *host, *dns, *dhcp_start;
             const char *hostname; /* user: that DHCP gives; NULL: none */
             bool restricted;      /* user: the guest reaches nothing but what it is forwarded to */

@@ -7,12 +7,10 @@
 
 #include "base/types.h"
 
-#define FORWARDS_MAX 64
-
 /* What is being filled in. */
 struct net_option {
     struct ringer_device *device;
-    const char **forwards;
+    char *forwards; /* as long as the whole argument */
     char *error;
     size_t error_size;
 };
@@ -63,10 +61,12 @@ static bool parse_mtu(struct net_option *o, const char *name, const char *value)
 
 static bool parse_forward(struct net_option *o, const char *name, const char *value)
 {
-    if (o->device->net.forward_count == FORWARDS_MAX) {
-        return wrong(o, name, value, "these are too many");
+    (void)name;
+    if (*o->forwards) {
+        strcat(o->forwards, ",");
     }
-    o->forwards[o->device->net.forward_count++] = value;
+    strcat(o->forwards, value);
+    o->device->net.forwards = o->forwards;
     return true;
 }
 
@@ -165,12 +165,11 @@ bool net_option_parse(struct ringer_device *device, const char *value, char *err
     char *copy = strdup(value), *rest = copy, *word;
 
     *device = (struct ringer_device){.kind = RINGER_DEVICE_NET};
-    o.forwards = calloc(FORWARDS_MAX, sizeof(*o.forwards));
+    o.forwards = calloc(1, strlen(value) + 1);
     if (!copy || !o.forwards) {
         snprintf(error, error_size, "out of memory");
         goto fail;
     }
-    device->net.forwards = o.forwards;
     if (!parse_backend(&o, strsep(&rest, ","))) {
         goto fail;
     }

@@ -136,13 +136,53 @@ static void configure(struct run *run, struct ringer_config *config)
     }
 }
 
-/* The machine is the snapshot's, but for the sources of its disks where the user gives others: in
- * their order, and all of them. */
+/* A disk is the same one in another place; a network card is on another network, of the same kind.
+ */
+static bool replace(struct ringer_device *device, const struct ringer_device *by)
+{
+    if (device->kind == RINGER_DEVICE_DISK) {
+        device->disk.source = by->disk.source;
+        device->disk.format = by->disk.format;
+        return true;
+    }
+    struct ringer_device card = *by;
+    memcpy(card.net.address, device->net.address, sizeof(card.net.address));
+    card.net.mtu = device->net.mtu;
+    bool same = card.net.backend == device->net.backend;
+    *device = card;
+    return same;
+}
+
+/* The next of that kind from *next on, or NULL. */
+static struct ringer_device *next_device(struct ringer_device *devices, unsigned count,
+                                         unsigned *next, enum ringer_device_kind kind)
+{
+    while (*next < count && devices[*next].kind != kind) {
+        ++*next;
+    }
+    return *next < count ? &devices[(*next)++] : NULL;
+}
+
+/* What the user gives of a kind, if any, stands for all that the snapshot has of it, in their
+ * order. False where there are not as many. */
+static bool replace_all(struct run *run, unsigned count, enum ringer_device_kind kind)
+{
+    struct options *o = &run->options;
+    struct ringer_device *device, *by;
+    unsigned next = 0, next_by = 0, number = 0;
+    do {
+        device = next_device(run->devices, count, &next, kind);
+        by = next_device(o->devices, o->device_count, &next_by, kind);
+        number++;
+    } while (device && by && replace(device, by));
+    return !by && (!device || number == 1);
+}
+
+/* The machine is the snapshot's, but for what its disks and network cards are connected to. */
 static bool configure_restored(struct run *run, struct ringer_config *config)
 {
     const struct options *o = &run->options;
-    unsigned next = 0, disks = 0;
-    bool console = false;
+    bool others = false, console = false;
     ringer_snapshot_configure(run->snapshot, config);
     if (config->device_count > ARRAY_SIZE(run->devices)) {
         complain("the snapshot's machine has more devices than there may be");
@@ -151,20 +191,16 @@ static bool configure_restored(struct run *run, struct ringer_config *config)
     memcpy(run->devices, config->devices, config->device_count * sizeof(run->devices[0]));
     config->devices = run->devices;
     for (unsigned i = 0; i < config->device_count; i++) {
-        struct ringer_device *device = &run->devices[i];
-        console |= device->kind == RINGER_DEVICE_CONSOLE;
-        if (device->kind != RINGER_DEVICE_DISK) {
-            continue;
-        }
-        disks++;
-        if (next < o->device_count && o->devices[next].kind == RINGER_DEVICE_DISK) {
-            device->disk.source = o->devices[next].disk.source;
-            device->disk.format = o->devices[next].disk.format;
-            next++;
-        }
+        console |= run->devices[i].kind == RINGER_DEVICE_CONSOLE;
     }
-    if (next < o->device_count || (next > 0 && next < disks)) {
-        complain("with --restore, -d can only say where the snapshot's disks are now: all of them");
+    for (unsigned i = 0; i < o->device_count; i++) {
+        others |=
+            o->devices[i].kind != RINGER_DEVICE_DISK && o->devices[i].kind != RINGER_DEVICE_NET;
+    }
+    if (others || !replace_all(run, config->device_count, RINGER_DEVICE_DISK) ||
+        !replace_all(run, config->device_count, RINGER_DEVICE_NET)) {
+        complain("with --restore, -d and -n can only say where the snapshot's disks and what its "
+                 "networks are now: all of them");
         return false;
     }
     if (o->ports[RINGER_PORT_HVC0] && !console) {

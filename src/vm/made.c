@@ -23,6 +23,22 @@ static const struct field disk_fields[] = {
     FIELD(struct ringer_device, disk.queues),      FIELDS_END,
 };
 
+static const struct field net_fields[] = {
+    FIELD_MAX(struct ringer_device, net.backend, RINGER_NET_PASST),
+    FIELD_ARRAY(struct ringer_device, net.address),
+    FIELD(struct ringer_device, net.mtu),
+    FIELD_TEXT(struct ringer_device, net.socket),
+    FIELD_TEXT(struct ringer_device, net.forwards),
+    FIELD_TEXT(struct ringer_device, net.network),
+    FIELD_TEXT(struct ringer_device, net.host),
+    FIELD_TEXT(struct ringer_device, net.dns),
+    FIELD_TEXT(struct ringer_device, net.dhcp_start),
+    FIELD_TEXT(struct ringer_device, net.hostname),
+    FIELD(struct ringer_device, net.restricted),
+    FIELD(struct ringer_device, net.no_ipv6),
+    FIELDS_END,
+};
+
 static const struct field vsock_fields[] = {
     FIELD_TEXT(struct ringer_device, vsock.path),
     FIELD(struct ringer_device, vsock.cid),
@@ -30,9 +46,8 @@ static const struct field vsock_fields[] = {
 };
 
 static const struct field *const device_fields[] = {
-    [RINGER_DEVICE_DISK] = disk_fields,
-    [RINGER_DEVICE_RNG] = fields_none,
-    [RINGER_DEVICE_CONSOLE] = fields_none,
+    [RINGER_DEVICE_DISK] = disk_fields,   [RINGER_DEVICE_NET] = net_fields,
+    [RINGER_DEVICE_RNG] = fields_none,    [RINGER_DEVICE_CONSOLE] = fields_none,
     [RINGER_DEVICE_VSOCK] = vsock_fields,
     [RINGER_DEVICE_BALLOON] = fields_none, /* what it is to keep to is its device's */
 };

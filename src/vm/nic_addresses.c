@@ -51,6 +51,24 @@ bool nic_forward_parse(struct nic_forward *f, const char *text)
            parse_port(&text, 0, &f->guest_port);
 }
 
+bool nic_forward_next(struct nic_forward *f, const char **list, char text[NIC_FORWARD_TEXT])
+{
+    const char *comma;
+    size_t length;
+
+    if (!*list) {
+        return false;
+    }
+    comma = strchr(*list, ',');
+    length = comma ? (size_t)(comma - *list) : strlen(*list);
+    snprintf(text, NIC_FORWARD_TEXT, "%.*s", length < 4096 ? (int)length : 4096, *list);
+    if (!nic_forward_parse(f, text) || length >= NIC_FORWARD_TEXT) {
+        return false;
+    }
+    *list = comma ? comma + 1 : NULL;
+    return true;
+}
+
 /* ------------------------------------------------------------------ the network */
 
 /* "10.0.2.0/24", of which the last bits are cleared. */

@@ -15,6 +15,11 @@ struct nic_forward {
 /* "[tcp|udp]:[ADDRESS]:PORT-[ADDRESS]:PORT": false where it is not. */
 bool nic_forward_parse(struct nic_forward *forward, const char *text);
 
+/* The next of several, with commas between: copied to text, parsed, and *list goes on behind it.
+ * False at the end (*list is then NULL), and where it is not what it should be. */
+#define NIC_FORWARD_TEXT 80u
+bool nic_forward_next(struct nic_forward *forward, const char **list, char text[NIC_FORWARD_TEXT]);
+
 struct nic_addresses {
     struct in_addr network, mask, host, dns, dhcp_start;
 };

@@ -289,26 +289,25 @@ static void add(struct arguments *a, const char *text)
     }
 }
 
-static int add_forward(struct passt *p, struct arguments *a, const char *text)
+static int add_forwards(struct passt *p, struct arguments *a, const char *rest)
 {
-    char host[INET_ADDRSTRLEN], argument[64];
+    char host[INET_ADDRSTRLEN], argument[64], text[NIC_FORWARD_TEXT];
     struct nic_forward f;
 
-    if (!nic_forward_parse(&f, text) || f.guest.s_addr) {
-        return machine_fail(p->machine, -EINVAL,
-                            "net: hostfwd=%s: write it as tcp:127.0.0.1:2222-:22", text);
+    while (nic_forward_next(&f, &rest, text) && !f.guest.s_addr) {
+        inet_ntop(AF_INET, &f.host, host, sizeof(host));
+        snprintf(argument, sizeof(argument), "%s/%u:%u", host, f.host_port, f.guest_port);
+        add(a, f.udp ? "-u" : "-t");
+        add(a, argument);
     }
-    inet_ntop(AF_INET, &f.host, host, sizeof(host));
-    snprintf(argument, sizeof(argument), "%s/%u:%u", host, f.host_port, f.guest_port);
-    add(a, f.udp ? "-u" : "-t");
-    add(a, argument);
-    return 0;
+    return rest ? machine_fail(p->machine, -EINVAL,
+                               "net: hostfwd=%s: write it as tcp:127.0.0.1:2222-:22", text)
+                : 0;
 }
 
 static int make_arguments(struct passt *p, const struct ringer_device *config, struct arguments *a)
 {
     char mtu[16];
-    int error = 0;
 
     snprintf(mtu, sizeof(mtu), "%u", config->net.mtu ? config->net.mtu : NET_MTU_MAX);
     add(a, "passt");
@@ -321,10 +320,7 @@ static int make_arguments(struct passt *p, const struct ringer_device *config, s
     if (config->net.no_ipv6) {
         add(a, "--ipv4-only");
     }
-    for (unsigned i = 0; i < config->net.forward_count && error == 0; i++) {
-        error = add_forward(p, a, config->net.forwards[i]);
-    }
-    return error;
+    return add_forwards(p, a, config->net.forwards);
 }
 
 static int spawn(struct passt *p, char *const *arguments, int fd)
@@ -422,7 +418,7 @@ int nic_passt_open(struct ringer *m, const struct ringer_device *config, struct 
     p->fd = -1;
     uv_timer_init(&m->loop, &p->timer);
     p->timer.data = p;
-    if (path && config->net.forward_count) {
+    if (path && config->net.forwards) {
         error = machine_fail(m, -EINVAL,
                              "net: hostfwd= is for the passt that has been started at "
                              "the socket to know");

@@ -412,13 +412,11 @@ static int start_loop(struct user *u)
 
 static int forward_all(struct user *u, const struct ringer_device *config)
 {
-    for (unsigned i = 0; i < config->net.forward_count; i++) {
-        const char *text = config->net.forwards[i];
-        struct nic_forward f;
-        if (!nic_forward_parse(&f, text)) {
-            return machine_fail(u->machine, -EINVAL,
-                                "net: hostfwd=%s: write it as tcp:127.0.0.1:2222-:22", text);
-        }
+    const char *rest = config->net.forwards;
+    char text[NIC_FORWARD_TEXT];
+    struct nic_forward f;
+
+    while (nic_forward_next(&f, &rest, text)) {
         if (slirp_add_hostfwd(u->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port) < 0) {
             int error = errno ? errno : EINVAL;
             const char *help = error == EADDRINUSE ? "; choose another, or end what uses it"
@@ -428,7 +426,9 @@ static int forward_all(struct user *u, const struct ringer_device *config)
                                 text, f.host_port, strerror(error), help);
         }
     }
-    return 0;
+    return rest ? machine_fail(u->machine, -EINVAL,
+                               "net: hostfwd=%s: write it as tcp:127.0.0.1:2222-:22", text)
+                : 0;
 }
 
 static int start_slirp(struct user *u, const struct ringer_device *config)

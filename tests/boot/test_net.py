@@ -243,6 +243,34 @@ class Net(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertIn("was recorded with other devices", errors)
 
+    def test_snapshot(self):
+        """The card and its address are there again, on another port of the host's."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        control, kept = (os.path.join(folder.name, name) for name in ("control", "kept"))
+        first, second = free_port(), free_port()
+        with boot("--control", control, "-n",
+                  "user,hostfwd=tcp:127.0.0.1:%u-:80" % first) as machine:
+            machine.command(SCRIPT)
+            self.get(machine, "10.0.2.2")
+            result = subprocess.run([harness.RINGER, "snapshot", control, kept],
+                                    capture_output=True, text=True)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            status, _, errors = harness.run("--restore", kept)
+            self.assertEqual(status, 1)
+            self.assertIn("port %u of the host: Address already in use" % first, errors)
+        status, _, errors = harness.run("--restore", kept, "-n", "user", "-n", "user")
+        self.assertEqual(status, 1)
+        self.assertIn("all of them", errors)
+        with harness.Machine("--restore", kept, "-n",
+                             "user,hostfwd=tcp:127.0.0.1:%u-:80" % second) as machine:
+            machine.send("\n")
+            machine.expect("^" + harness.PROMPT)
+            self.get(machine, "10.0.2.2")
+            self.serve(machine, second)
+            machine.send("poweroff\n")
+            self.assertEqual(machine.finish()[0], 0)
+
     def test_monitor(self):
         port = free_port()
         with harness.Machine("-n", "user,hostfwd=tcp:127.0.0.1:%u-:22" % port,

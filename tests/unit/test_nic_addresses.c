@@ -68,6 +68,31 @@ static void refuses_what_is_no_forward(void **state)
     }
 }
 
+static void parses_several(void **state)
+{
+    static const char *const wrong[] = {
+        "", ",", "tcp::1-:2,", "tcp::1-:2,,tcp::3-:4",
+        "tcp::1-:"
+        "2x0123456789012345678901234567890123456789012345678901234567890123456789012345678"};
+    const char *rest = "tcp::1-:2,udp::3-:4", *list = NULL;
+    char text[NIC_FORWARD_TEXT];
+    struct nic_forward f;
+
+    (void)state;
+    assert_true(nic_forward_next(&f, &rest, text));
+    assert_int_equal(f.host_port, 1);
+    assert_true(nic_forward_next(&f, &rest, text));
+    assert_true(f.udp && f.guest_port == 4);
+    assert_false(nic_forward_next(&f, &rest, text));
+    assert_null(rest);
+    assert_false(nic_forward_next(&f, &list, text));
+    for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+        rest = wrong[i];
+        while (nic_forward_next(&f, &rest, text)) {}
+        assert_non_null(rest);
+    }
+}
+
 static void finds_addresses(void **state)
 {
     struct ringer_device config = {.kind = RINGER_DEVICE_NET};
@@ -117,9 +142,8 @@ static void refuses_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_forwards),
-        cmocka_unit_test(refuses_what_is_no_forward),
-        cmocka_unit_test(finds_addresses),
+        cmocka_unit_test(parses_forwards),   cmocka_unit_test(refuses_what_is_no_forward),
+        cmocka_unit_test(parses_several),    cmocka_unit_test(finds_addresses),
         cmocka_unit_test(refuses_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

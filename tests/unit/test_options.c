@@ -108,8 +108,7 @@ static void test_net(void **state)
     const struct ringer_device *d = o.devices;
     assert_int_equal(d[0].kind, RINGER_DEVICE_NET);
     assert_int_equal(d[0].net.backend, RINGER_NET_USER);
-    assert_int_equal(d[0].net.forward_count, 2);
-    assert_string_equal(d[0].net.forwards[1], "udp::53-:53");
+    assert_string_equal(d[0].net.forwards, "tcp:127.0.0.1:2222-:22,udp::53-:53");
     assert_int_equal(d[0].net.mtu, 1500);
     assert_string_equal(d[0].net.hostname, "guest");
     assert_string_equal(d[0].net.dns, "10.0.2.9");

@@ -317,11 +317,6 @@ static void reset(struct virtio_device *v)
     memcpy(c->config.mac, c->address, sizeof(c->config.mac));
 }
 
-static const struct virtio_ops ops = {.notify = notify, .reset = reset};
-
-static const struct virtio_type type = {
-    .name = "virtio-net", .id = 1, .class_code = 0x020000, .ops = &ops};
-
 void virtio_net_set_link(struct device *device, bool up)
 {
     struct card *c = from_device(device);
@@ -332,6 +327,24 @@ void virtio_net_set_link(struct device *device, bool up)
         virtio_config_changed(&c->virtio);
     }
 }
+
+static const struct field fields[] = {
+    FIELD_ARRAY(struct card, config.mac),
+    FIELD_MAX(struct card, config.status, STATUS_LINK_UP),
+    FIELDS_END,
+};
+
+/* The back end is a new one, whose cable is in.  A driver that has seen it out is told. */
+static bool loaded(struct virtio_device *v)
+{
+    virtio_net_set_link(&v->device, true);
+    return true;
+}
+
+static const struct virtio_ops ops = {.notify = notify, .reset = reset, .loaded = loaded};
+
+static const struct virtio_type type = {
+    .name = "virtio-net", .id = 1, .class_code = 0x020000, .ops = &ops, .fields = fields};
 
 /* ------------------------------------------------------------------ life */
 
