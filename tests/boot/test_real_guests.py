@@ -63,6 +63,16 @@ class Linux(unittest.TestCase):
                 self.assertNotRegex(line, pattern)
         return log
 
+    def check_pci(self, machine):
+        """Host bridge and entropy device, whose registers the kernel has found where they are."""
+        answer = machine.command("cd /sys/bus/pci/devices; cat */vendor */device */class; "
+                                 "head -n 1 0000:00:01.0/resource; cd")
+        self.assertEqual(answer.split()[:6],
+                         ["0x1b36", "0x1af4", "0x0008", "0x1044", "0x060000", "0x00ff00"])
+        start, end, flags = (int(word, 16) for word in answer.split()[6:])
+        self.assertTrue(0xd0000000 <= start < end < 0xfec00000)
+        self.assertEqual((end + 1 - start, flags & 0x200), (0x4000, 0x200))     # memory
+
     def power_off(self, machine):
         machine.send("poweroff\n")
         self.assertEqual(machine.finish(), (0, ""))
@@ -84,6 +94,7 @@ class I386(Linux):
             self.assertEqual(machine.command("uname -m").strip(), "i686")
             self.check_pipeline(machine)
             self.check_floating_point(machine)
+            self.check_pci(machine)
             self.check_log(machine)
             self.power_off(machine)
 
