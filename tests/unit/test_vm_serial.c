@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -193,6 +194,54 @@ static void test_trace(void **state)
     fclose(config.trace_file);
 }
 
+/* What is asked of a console and a balloon where there is none, or more than one. */
+static void test_console_and_balloon_devices(void **state)
+{
+    static const struct ringer_device devices[] = {
+        {.kind = RINGER_DEVICE_CONSOLE},
+        {.kind = RINGER_DEVICE_BALLOON, .balloon.bytes = 20 << 20},
+        {.kind = RINGER_DEVICE_BALLOON},
+        {.kind = RINGER_DEVICE_CONSOLE},
+    };
+    struct ringer_config config = small_config();
+    struct ringer_balloon balloon;
+    struct ringer *m;
+    char error[256];
+
+    (void)state;
+    m = machine_with_code(&config, echo, sizeof(echo));
+    assert_int_equal(ringer_console_resize(m, 80, 25), -ENODEV);
+    assert_int_equal(ringer_balloon_get(m, &balloon), -ENODEV);
+    assert_int_equal(ringer_balloon_set(m, 1 << 20), -ENODEV);
+    assert_int_equal(ringer_balloon_ask(m, NULL, NULL), -ENODEV);
+    ringer_destroy(m);
+
+    config.devices = devices;
+    config.device_count = 2;
+    m = machine_with_code(&config, echo, sizeof(echo));
+    assert_int_equal(ringer_console_resize(m, 100000, 25), 0);
+    assert_int_equal(ringer_balloon_get(m, &balloon), 0);
+    assert_int_equal(balloon.target_bytes, 20 << 20);
+    assert_int_equal(balloon.actual_bytes, config.memory_bytes); /* no driver has taken any */
+    assert_false(balloon.answered);
+    assert_true(balloon.resident_bytes > 0 && balloon.resident_bytes < config.memory_bytes);
+    assert_int_equal(ringer_balloon_set(m, 0), -EINVAL);
+    assert_int_equal(ringer_balloon_set(m, config.memory_bytes + 1), -EINVAL);
+    assert_int_equal(ringer_balloon_set(m, config.memory_bytes), 0);
+    assert_int_equal(ringer_balloon_get(m, &balloon), 0);
+    assert_int_equal(balloon.target_bytes, config.memory_bytes);
+    ringer_destroy(m);
+
+    for (config.device_count = 3; config.device_count <= 4; config.device_count++) {
+        struct ringer_device few[] = {devices[0], devices[1], devices[config.device_count - 1]};
+        struct ringer_config c = config;
+        c.devices = few;
+        c.device_count = 3;
+        assert_int_equal(ringer_create(&c, &m, error, sizeof(error)), -EINVAL);
+        assert_non_null(strstr(error, "at most one"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_file_takes_everything),
         cmocka_unit_test(test_pty_that_nobody_reads),
         cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_console_and_balloon_devices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
