@@ -14,23 +14,10 @@ import time
 
 import guest
 
-FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import engines
+
 SKIPPED = 77
-
-
-def rows(name, cells):
-    with open(os.path.join(FOLDER, name)) as file:
-        for line in file:
-            if line.strip() and not line.startswith("#"):
-                yield [cell.strip() for cell in line.split("|", cells - 1)]
-
-
-def engine_options(name):
-    """Options, what the engine leaves out, and why."""
-    for engine, options, pattern, why in rows("../engines.txt", 4):
-        if engine == name:
-            return options.split(), pattern.replace(",", "|"), why
-    sys.exit("there is no engine " + name)
 
 
 IDLE = 0.02     # of a core, at most
@@ -82,14 +69,15 @@ def main():
     parser.add_argument("--engine")
     parser.add_argument("rows", nargs="*")
     arguments = parser.parse_args()
-    pattern, why = "", ""
-    if arguments.engine:
-        guest.ENGINE, pattern, why = engine_options(arguments.engine)
-    failed, run_any = 0, False
-    for row in rows("guests.txt", 6):
+    failed, run_any, why = 0, False, None
+    for row in engines.rows("guest/guests.txt", 6):
         if not arguments.rows or row[0] in arguments.rows:
-            if pattern and re.match(pattern, row[0]) or "-e " in row[2] and arguments.engine != "interp":
-                print("skip %s: %s" % (row[0], why or "it names its engine"))
+            if arguments.engine:
+                guest.ENGINE, why = engines.options(arguments.engine, row[0])
+            if "-e " in row[2] and arguments.engine != "interp":
+                why = why or "it names its engine"
+            if why:
+                print("skip %s: %s" % (row[0], why))
                 continue
             run_any = True
             start = time.monotonic()
