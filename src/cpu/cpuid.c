@@ -30,13 +30,12 @@
 #include "cpu/cpu.h"
 #include "isa/msr.h"
 
-#define HOST_1C                                                                             \
-    (CPUID_1C_SSE3 | CPUID_1C_PCLMULQDQ | CPUID_1C_SSSE3 | CPUID_1C_FMA | CPUID_1C_SSE4_1 | \
-     CPUID_1C_SSE4_2 | CPUID_1C_MOVBE | CPUID_1C_POPCNT | CPUID_1C_AES | CPUID_1C_AVX |     \
-     CPUID_1C_F16C | CPUID_1C_RDRAND)
-#define OURS_1C                                                                                 \
-    (CPUID_1C_CX16 | CPUID_1C_PCID | CPUID_1C_X2APIC | CPUID_1C_TSC_DEADLINE | CPUID_1C_XSAVE | \
-     CPUID_1C_HYPERVISOR)
+#define HOST_1C                                                                            \
+    (CPUID_1C_SSE3 | CPUID_1C_PCLMULQDQ | CPUID_1C_SSSE3 | CPUID_1C_FMA | CPUID_1C_CX16 |  \
+     CPUID_1C_SSE4_1 | CPUID_1C_SSE4_2 | CPUID_1C_MOVBE | CPUID_1C_POPCNT | CPUID_1C_AES | \
+     CPUID_1C_AVX | CPUID_1C_F16C | CPUID_1C_RDRAND)
+#define OURS_1C \
+    (CPUID_1C_PCID | CPUID_1C_X2APIC | CPUID_1C_TSC_DEADLINE | CPUID_1C_XSAVE | CPUID_1C_HYPERVISOR)
 #define OURS_1D                                                                                 \
     (CPUID_1D_FPU | CPUID_1D_VME | CPUID_1D_DE | CPUID_1D_PSE | CPUID_1D_TSC | CPUID_1D_MSR |   \
      CPUID_1D_PAE | CPUID_1D_MCE | CPUID_1D_CX8 | CPUID_1D_SEP | CPUID_1D_MTRR | CPUID_1D_PGE | \
@@ -133,9 +132,9 @@ struct cpuid_host cpu_guest_features(struct cpu *cpu)
 const char *cpu_missing_feature(struct cpu *cpu, const struct cpuid_host *features)
 {
     static const char *const names_1c[32] = {
-        [0] = "SSE3",    [1] = "PCLMULQDQ", [9] = "SSSE3",  [12] = "FMA",
-        [19] = "SSE4.1", [20] = "SSE4.2",   [22] = "MOVBE", [23] = "POPCNT",
-        [25] = "AES",    [28] = "AVX",      [29] = "F16C",  [30] = "RDRAND",
+        [0] = "SSE3",    [1] = "PCLMULQDQ", [9] = "SSSE3",   [12] = "FMA",    [13] = "CMPXCHG16B",
+        [19] = "SSE4.1", [20] = "SSE4.2",   [22] = "MOVBE",  [23] = "POPCNT", [25] = "AES",
+        [28] = "AVX",    [29] = "F16C",     [30] = "RDRAND",
     };
     static const char *const names_7b[32] = {
         [3] = "BMI1", [5] = "AVX2", [8] = "BMI2", [18] = "RDSEED", [19] = "ADX", [29] = "SHA",

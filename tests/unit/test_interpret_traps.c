@@ -391,6 +391,26 @@ static void privileged_instructions(void **state)
     }
 }
 
+/* cmpxchg16b [rsi]: the host's own does it. */
+static void cmpxchg16b_is_there_where_the_host_has_it(void **state)
+{
+    (void)state;
+    for (unsigned has = 0; has < 2; has++) {
+        struct cpu_fixture *f = long_mode();
+        u32 out[4];
+        f->cpu->host_cpuid =
+            (struct cpuid_host){.known = true, .leaf1_ecx = has ? CPUID_1C_CX16 : 0};
+        f->cpu->gpr[RSI] = 0x6000;
+        CODE_AT(f, 0x100000, 0x48, 0x0f, 0xc7, 0x0e);
+        cpu_cpuid(f->cpu, 1, 0, out);
+        assert_int_equal(!!(out[CPUID_ECX] & CPUID_1C_CX16), has);
+        interpret_fixture_run(f, 1);
+        assert_int_equal(f->cpu->rip, has ? 0x100004 : 0x100000);
+        assert_int_equal(cpu_fixture_faulted(f, VECTOR_UD, -1), !has);
+        interpret_fixture_free(f);
+    }
+}
+
 static void time_moves_by_instructions(void **state)
 {
     struct cpu_fixture *f = long_mode();
@@ -423,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_repetition_is_interrupted),
         cmocka_unit_test(ports_by_the_bitmap),
         cmocka_unit_test(privileged_instructions),
+        cmocka_unit_test(cmpxchg16b_is_there_where_the_host_has_it),
         cmocka_unit_test(time_moves_by_instructions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /*
  * atomic.c - CMPXCHG, CMPXCHG8B and 16B, XADD.  On memory always atomic, with LOCK or without.
  */
+#include "cpu/cpuid.h"
 #include "exec/interpret/condition.h"
 #include "exec/interpret/handlers.h"
 #include "exec/interpret/locked.h"
@@ -181,7 +182,9 @@ static s64 cmpxchg16b(struct cpu *cpu, const struct op *op, s64 left)
 
 bool prepare_cmpxchg8b(struct cpu *cpu, const struct insn *insn, struct op *op)
 {
-    (void)cpu;
-    op->fn = insn->operand_size == 8 ? cmpxchg16b : cmpxchg8b;
-    return true;
+    bool is_16 = insn->operand_size == 8;
+
+    op->fn = is_16 ? cmpxchg16b : cmpxchg8b;
+    return !is_16 ||
+           cpu_guest_features(cpu).leaf1_ecx & CPUID_1C_CX16; /* as the host's CPU has it */
 }
