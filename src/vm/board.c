@@ -312,12 +312,38 @@ void board_run(struct ringer *m)
     board_flush(m);
 }
 
+static void send_signal(void *context, unsigned vcpu)
+{
+    const struct ringer *m = context;
+
+    host_process_signal(&m->vcpus[vcpu].process, SIGUSR1);
+}
+
+/* A vCPU cannot send another one a signal, so the board does. */
+static void pass_signals_on(struct ringer *m)
+{
+    for (unsigned i = 0; i < m->vm->cpu_count; i++) {
+        if (atomic_exchange(&m->vm->controls[i].signal_wanted, 0)) {
+            send_signal(m, i);
+        }
+    }
+}
+
+/* First take the kicks and then look why: what comes in between makes another one. */
+static void take_kicks(struct ringer *m)
+{
+    u64 kicks;
+
+    if (read(m->kick_fd, &kicks, sizeof(kicks)) == sizeof(kicks)) {
+        pass_signals_on(m);
+    }
+}
+
 /* The descriptors that can end a wait: the kick, and the vCPUs' ends. */
 static void wait_for_vcpus(struct ringer *m)
 {
     struct pollfd fds[VM_CPUS_MAX + 1];
     unsigned count = 0;
-    u64 kicks;
 
     fds[count++] = (struct pollfd){.fd = m->kick_fd, .events = POLLIN};
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {
@@ -330,9 +356,7 @@ static void wait_for_vcpus(struct ringer *m)
         poll(fds, count, 100);
     }
     atomic_store(&m->shared->bell.asleep, 0);
-    if (read(m->kick_fd, &kicks, sizeof(kicks)) < 0) {
-        return; /* EAGAIN: nobody kicked */
-    }
+    take_kicks(m);
 }
 
 /* Wait for messages and deaths once; *tries counts how often in vain.  0 or -ETIMEDOUT. */
@@ -395,34 +419,11 @@ void board_wake(struct ringer *m)
 
 /* ------------------------------------------------------------------ making it */
 
-static void send_signal(void *context, unsigned vcpu)
-{
-    const struct ringer *m = context;
-
-    host_process_signal(&m->vcpus[vcpu].process, SIGUSR1);
-}
-
-/* A vCPU cannot send another one a signal, so the board does. */
-static void pass_signals_on(struct ringer *m)
-{
-    for (unsigned i = 0; i < m->vm->cpu_count; i++) {
-        if (atomic_exchange(&m->vm->controls[i].signal_wanted, 0)) {
-            send_signal(m, i);
-        }
-    }
-}
-
 static void on_kick(uv_poll_t *poll, int status, int events)
 {
-    struct ringer *m = poll->data;
-    u64 kicks;
-
     (void)status;
     (void)events;
-    pass_signals_on(m);
-    if (read(m->kick_fd, &kicks, sizeof(kicks)) < 0) {
-        return; /* EAGAIN */
-    }
+    take_kicks(poll->data);
 }
 
 static void on_timer(uv_poll_t *poll, int status, int events)
