@@ -119,6 +119,50 @@ class Disk(unittest.TestCase):
             "ringer: disk '%s': a write failed: the image has become shorter; "
             "the guest gets I/O errors" % shrinks])
 
+    def test_block_device(self):
+        """A loop device, which only root can make."""
+        image = self.image("looped.img", size=16 * MIB)
+        result = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True)
+        if result.returncode:
+            self.skipTest("no loop device: " + result.stderr.strip())
+        device = result.stdout.strip()
+        self.addCleanup(subprocess.run, ["losetup", "--detach", device])
+        with boot("-d", device) as machine:
+            self.assertEqual(machine.command("cat /sys/block/vda/size").strip(), "32768")
+            size, digest = self.check_copy(machine, "/dev/vda")
+            machine.command("dd if=/bin/busybox of=/dev/vda bs=1M seek=8 conv=fsync")
+            count = "dd if=/dev/vda bs=4M skip=2 count=1 2>/dev/null | tr -d '\\0' | wc -c"
+            self.assertNotEqual(machine.command(count).strip(), "0")
+            machine.command("blkdiscard -o 8388608 -l 4194304 /dev/vda")
+            self.assertEqual(machine.command(count).strip(), "0")
+            self.assertEqual(self.power_off(machine), "")
+        subprocess.run(["blockdev", "--flushbufs", device], check=True)
+        self.assertEqual(hashlib.sha256(self.content(image)[:size]).hexdigest(), digest)
+
+    def test_failed_flush(self):
+        """The host takes writes, but cannot bring them to the medium: what a flush was asked for fails,
+        and so does every later one, also when the host says that all is well again."""
+        library = os.environ.get("FAILING_FLUSH_LIBRARY")
+        if not library:
+            self.skipTest("FAILING_FLUSH_LIBRARY is not set")
+        image = self.image("disk.img", size=8 * MIB)
+        trigger = os.path.join(self.folder.name, "fails")
+        os.environ.update(LD_PRELOAD=library, FAILING_FLUSH=trigger)
+        write = "dd if=/bin/busybox of=/dev/vda bs=64k count=4 conv=fsync; echo end"
+        try:
+            machine = boot("-d", image)
+        finally:
+            del os.environ["LD_PRELOAD"]
+        with machine:
+            self.assertNotIn("dd: ", machine.command(write))
+            self.image("fails")
+            self.assertIn("Input/output error", machine.command(write))
+            os.remove(trigger)
+            self.assertIn("Input/output error", machine.command(write))
+            self.assertEqual(self.power_off(machine), (
+                "ringer: disk '%s': a flush failed: Input/output error; the guest gets I/O errors\n" %
+                image))
+
     def test_full_host(self):
         """On a small file system of the host's; made as root, or in a user namespace."""
         script = ("mount -t tmpfs -o size=2m none %s && truncate -s 8M %s/disk.img && exec \"$@\"" %
