@@ -84,7 +84,9 @@ struct interrupt_inbox {
 struct interrupt_fabric {
     struct interrupt_inbox *inboxes;
     unsigned count;
-    void (*wake)(_Atomic u32 *attention); /* a futex wake; NULL in unit tests */
+    void (*wake)(_Atomic u32 *attention); /* a futex wake of all sleepers; NULL in unit tests */
+    /* A vCPU's own: sleep while *word is value, or for less.  NULL: it cannot. */
+    void (*wait)(_Atomic u32 *word, u32 value);
     /* Send a vCPU that runs guest code a signal; NULL where no engine does that. */
     void (*signal)(void *context, unsigned vcpu);
     void *context;

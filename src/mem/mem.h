@@ -53,6 +53,7 @@ enum { /* bits of struct mem_coherence's stale */
 struct mem_coherence {
     _Atomic u32 inside;                    /* it may store into RAM now */
     _Atomic u32 asked, answered;           /* requests to forget its write permissions, counted */
+    _Atomic u32 waiters, progress;         /* how many sleep until it answers or is not inside */
     _Atomic u32 stale;                     /* others have changed code: MEM_STALE_* */
     _Atomic u64 stale_at[MEM_STALE_SLOTS]; /* where: gpa << 13 | size, 0 for a free slot */
 } __attribute__((aligned(64)));

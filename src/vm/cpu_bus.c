@@ -53,7 +53,7 @@ static void send_signal(void *context, unsigned vcpu)
 
 static void wake(_Atomic u32 *attention)
 {
-    sys_futex(attention, FUTEX_WAKE, 1, NULL);
+    sys_futex(attention, FUTEX_WAKE, ~0u >> 1, NULL);
 }
 
 /* What an access to a device takes under --icount: that of a port on an ISA bus.  Without it, a
@@ -199,6 +199,7 @@ void vcpu_bus_init(struct vcpu_process *p)
         .inboxes = p->vm->inboxes,
         .count = p->vm->cpu_count,
         .wake = wake,
+        .wait = vcpu_futex_wait,
         .signal = send_signal,
         .context = p,
     };

@@ -3,6 +3,10 @@
 
 #include "exec/interpret/code.h"
 
+/* How often to look for an answer before sleeping for it: some microseconds, in which a vCPU that
+ * runs gives it. */
+#define SPINS 200
+
 static struct mem_coherence *own(const struct cpu *cpu)
 {
     const struct mem *mem = cpu->mmu.mem;
@@ -15,6 +19,15 @@ static u8 *holders(const struct cpu *cpu, gpa_t page)
     return &mem->code_holders[(u64)mem_offset(mem, page) >> PAGE_SHIFT];
 }
 
+/* Wake whoever waits for this vCPU, after what it waits for has come. */
+static void tell_waiters(struct cpu *cpu, struct mem_coherence *c)
+{
+    if (unlikely(atomic_load(&c->waiters))) {
+        atomic_fetch_add(&c->progress, 1);
+        cpu->fabric.wake(&c->progress);
+    }
+}
+
 static void answer(struct cpu *cpu, struct mem_coherence *c)
 {
     u32 asked = atomic_load(&c->asked);
@@ -22,6 +35,7 @@ static void answer(struct cpu *cpu, struct mem_coherence *c)
     if (asked != atomic_load_explicit(&c->answered, memory_order_relaxed)) {
         mmu_flush(&cpu->mmu);
         atomic_store(&c->answered, asked);
+        tell_waiters(cpu, c);
     }
 }
 
@@ -41,6 +55,33 @@ void coherence_leave(struct cpu *cpu)
 
     if (c) {
         atomic_store(&c->inside, 0);
+        tell_waiters(cpu, c);
+    }
+}
+
+static bool has_answered(struct mem_coherence *c, u32 request)
+{
+    return !atomic_load(&c->inside) || (s32)(atomic_load(&c->answered) - request) >= 0;
+}
+
+/* For a vCPU that the host does not run just now, so that it can run it here.  Who sleeps stores
+ * nothing, and nobody needs to wait for it. */
+static void sleep_until_answered(struct cpu *cpu, struct mem_coherence *c, u32 request)
+{
+    bool inside = atomic_load(&own(cpu)->inside);
+
+    coherence_leave(cpu);
+    atomic_fetch_add(&c->waiters, 1);
+    for (;;) {
+        u32 progress = atomic_load(&c->progress);
+        if (has_answered(c, request)) {
+            break;
+        }
+        cpu->fabric.wait(&c->progress, progress);
+    }
+    atomic_fetch_sub(&c->waiters, 1);
+    if (inside) {
+        coherence_enter(cpu);
     }
 }
 
@@ -54,7 +95,11 @@ static void ask(struct cpu *cpu, unsigned other)
         return;
     }
     interrupt_kick(&cpu->fabric, other);
-    while (atomic_load(&c->inside) && (s32)(atomic_load(&c->answered) - request) < 0) {
+    for (unsigned n = 0; !has_answered(c, request); n++) {
+        if (n == SPINS && cpu->fabric.wait) {
+            sleep_until_answered(cpu, c, request);
+            return;
+        }
         answer(cpu, own(cpu));
         __builtin_ia32_pause();
     }
