@@ -23,8 +23,8 @@ DEBIAN     = $(BUILD)/debian/debian.img
 SEED       = $$(date +%s)
 
 .DEFAULT_GOAL := all
-.PHONY: all run run-debian check check-debian check-keys lockstep bench diff fuzz lab format clean guest install help \
-        configure
+.PHONY: all run run-debian check check-debian check-keys lockstep bench bench-disk diff fuzz lab \
+        format clean guest install help configure
 
 all: configure
 	@ninja -C $(BUILD)
@@ -37,6 +37,7 @@ help:
 	@echo 'make check-debian  tests of the Debian disk, which take longer'
 	@echo 'make check-keys attack hybrid on a CPU with protection keys, in QEMU'
 	@echo 'make bench     speed and memory, as figures'
+	@echo 'make bench-disk  the speed of disks, and of a Debian on one'
 	@echo 'make diff      the interpreter against the host CPU, at random (SECONDS=30 SEED=7)'
 	@echo 'make lockstep  boot Debian under two engines in lockstep (ENGINES=hybrid,interp)'
 	@echo 'make fuzz      fuzz (FUZZ=decode: only that; SECONDS=30)'
@@ -86,6 +87,9 @@ lockstep: all guest
 
 bench: all guest
 	@bench/run.sh $(BUILD)
+
+bench-disk: all guest $(DEBIAN)
+	@bench/disk.sh $(BUILD) "$(DEBIAN)"
 
 diff:
 	@tools/setup.sh build check

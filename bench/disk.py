@@ -98,16 +98,17 @@ def throughput(machine):
     if not machine.expect("^ringer# ", LOGIN_TIME):
         return found
     machine.send("cat /dev/vdb >block; chmod +x block; ./block /dev/vda\n")
-    while machine.expect(r"^BEGIN \S+\n", BLOCK_TIME):
+    while True:
+        begin = machine.expect(r"^(BEGIN|BLOCK-DONE)", BLOCK_TIME)
+        if not begin or begin.group(1) == "BLOCK-DONE":
+            break
         before = bench.tree_seconds(machine.process.pid)
-        result = machine.expect(r"^RESULT (\S+) (\S+) (\d+) (\d+)\n(BLOCK-DONE)?", BLOCK_TIME)
+        result = machine.expect(r"^RESULT (\S+) (\S+) (\d+) (\d+)\n", BLOCK_TIME)
         if not result:
             break
         found[result.group(1)] = (float(result.group(2)),
                                   bench.tree_seconds(machine.process.pid) - before,
                                   int(result.group(3)), int(result.group(4)))
-        if result.group(5):
-            break
     return found
 
 

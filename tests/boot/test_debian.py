@@ -5,6 +5,7 @@ Skipped where there is none: `make run-debian` and `make check-debian` make one.
 """
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ IMAGE = os.environ.get("DEBIAN", os.path.join(harness.BUILD, "debian", "debian.i
 # Seconds to the login prompt, and for what programs in there do.
 BOOT_TIME = 400
 PROGRAM_TIME = 200
+INSTALL_TIME = 900
 
 SURPRISES = "Call Trace|BUG:|WARNING:|I/O error|EXT4-fs error|soft lockup|rcu.*stall|segfault"
 
@@ -81,6 +83,49 @@ class Login(Debian):
 
     def test_two_cpus(self):
         self.assertRegex(self.check("-c", "2"), "\n2\n$")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Network(Debian):
+    def test_network(self):
+        """An address by DHCP, ssh from the host by a forwarded port, and packages from Debian's archive,
+        of which one then checks the machine: stress-ng."""
+        port = free_port()
+        machine = self.boot("-c", "2", "-n", "user,hostfwd=tcp:127.0.0.1:%u-:22" % port)
+        self.command(machine, "systemctl is-system-running --wait", BOOT_TIME)
+        self.assertIn("10.0.2.15/24", self.command(machine, "ip -4 -brief address show scope global"))
+        self.check_ssh(port)
+        answer = self.command(machine, "apt-get -q update; echo status $?", INSTALL_TIME)
+        if not answer.endswith("status 0\n") or "Failed to fetch" in answer:
+            self.skipTest("Debian's archive cannot be reached: " + answer[-200:])
+        answer = self.command(machine, "apt-get -qy --no-install-recommends install stress-ng; "
+                              "echo status $?", INSTALL_TIME)
+        self.assertRegex(answer, "status 0\n$")
+        self.check_stress(machine)
+        self.power_off(machine)
+
+    def check_ssh(self, port):
+        key = self.image + ".key"
+        shutil.copy(IMAGE + ".key", key)
+        os.chmod(key, 0o600)
+        result = subprocess.run(
+            ["ssh", "-i", key, "-p", str(port), "-o", "BatchMode=yes", "-o",
+             "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o",
+             "LogLevel=ERROR", "root@127.0.0.1", "cat /etc/hostname; exit 7"],
+            capture_output=True, text=True, timeout=PROGRAM_TIME)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (7, "debian\n", ""))
+
+    def check_stress(self, machine):
+        for options in ("--cpu 2", "--vm 2 --vm-bytes 32m", "--pipe 2", "--fork 2", "--futex 2",
+                        "--hdd 2 --hdd-bytes 16m"):
+            with self.subTest(options):
+                answer = self.command(machine, "stress-ng --verify -t 5 %s; echo status $?" % options)
+                self.assertRegex(answer, "successful run completed.*\nstatus 0\n$")
 
 
 def main():
