@@ -43,7 +43,8 @@ class Debian(unittest.TestCase):
         machine.send("ringer\n")
         machine.expect("root@debian:~# $")
         # A shell without a line editor's escape sequences.
-        machine.send("stty -echo; PS1='%s' exec sh\n" % harness.PROMPT)
+        machine.send("stty -echo; PS1='%s''%s' exec sh\n" % (
+            harness.PROMPT[:4], harness.PROMPT[4:]))
         machine.expect(harness.PROMPT + "$")
         return machine
 
