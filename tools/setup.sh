@@ -11,7 +11,7 @@ packages_of() {
         echo gcc libc6-dev meson ninja-build python3 pkg-config libnbd-dev libslirp-dev libuv1-dev zlib1g-dev liblzma-dev \
             libzstd-dev liblz4-dev libjson-c-dev
         ;;
-    check) echo gdb libcmocka-dev libzydis-dev ;;
+    check) echo gdb libcmocka-dev libzydis-dev passt ;;
     keys) echo qemu-system-x86 binutils ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     bench) ;;
