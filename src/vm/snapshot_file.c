@@ -138,3 +138,17 @@ bool section_close(struct field_reader *section)
 {
     return section->at == section->size || fail(section, "its end", "is not where it should be");
 }
+
+bool section_finish(struct field_reader *sections, struct field_reader *section, bool good)
+{
+    return (good && section_close(section)) || fail(sections, section->field, section->error);
+}
+
+bool section_load(struct field_reader *sections, const char *name, unsigned number,
+                  const struct field *fields, void *base)
+{
+    struct field_reader s;
+
+    return section_open(sections, name, number, 1, &s) &&
+           section_finish(sections, &s, fields_load(&s, fields, base));
+}

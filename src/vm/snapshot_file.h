@@ -36,4 +36,11 @@ bool section_open(struct field_reader *sections, const char *name, unsigned numb
 /* Has all of it been read?  False with an error in section. */
 bool section_close(struct field_reader *section);
 
+/* It has been read, well or not: close it.  False with what is wrong with it in sections. */
+bool section_finish(struct field_reader *sections, struct field_reader *section, bool good);
+
+/* The next one, of version 1, is these fields of one structure. */
+bool section_load(struct field_reader *sections, const char *name, unsigned number,
+                  const struct field *fields, void *base);
+
 #endif

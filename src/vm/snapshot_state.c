@@ -16,8 +16,7 @@
 #include "vm/sync.h"
 
 #define NS_PER_SECOND 1000000000ll
-#define SECTIONS_MAX  4096u /* devices, vCPUs: nobody has more */
-#define TSC_DRIFT_PPM 250u  /* what a guest is not told of */
+#define TSC_DRIFT_PPM 250u /* what a guest is not told of */
 
 /* ------------------------------------------------------------------ the board's own */
 
@@ -118,34 +117,6 @@ static bool load_board(struct ringer *m, struct field_reader *r, struct board_st
 
 /* ------------------------------------------------------------------ saving */
 
-static const struct field kind_fields[] = {
-    FIELD(struct ringer_device, kind),
-    FIELDS_END,
-};
-
-static const struct field identity_fields[] = {
-    FIELD(struct disk_identity, bytes),
-    FIELD(struct disk_identity, modified_ns),
-    FIELDS_END,
-};
-
-static void save_configuration(const struct ringer *m, struct field_writer *w)
-{
-    u64 at = section_begin(w, "machine", 0, 1);
-
-    fields_save(w, made_fields, &m->made);
-    section_end(w, at);
-    for (unsigned i = 0; i < m->made.device_count; i++) {
-        const struct ringer_device *device = &m->made.devices[i];
-        struct disk_identity identity = disk_identity(m, i);
-        at = section_begin(w, "configuration", i, 1);
-        fields_save(w, kind_fields, device);
-        fields_save(w, made_device_fields(device->kind), device);
-        fields_save(w, identity_fields, &identity);
-        section_end(w, at);
-    }
-}
-
 static void save_cpus(struct ringer *m, struct field_writer *w)
 {
     for (unsigned i = 0; i < m->vm->cpu_count; i++) {
@@ -169,16 +140,14 @@ static void save_device(const struct device *device, unsigned number, struct fie
     }
 }
 
-static void save_all(struct ringer *m, const struct memory_pieces *memory,
-                     const struct board_state *board, struct field_writer *w)
+static void save_all(struct ringer *m, const struct disk_identity *disks,
+                     const struct memory_pieces *memory, const struct board_state *board,
+                     struct field_writer *w)
 {
     u64 at;
 
     snapshot_file_begin(w);
-    save_configuration(m, w);
-    at = section_begin(w, "memory", 0, 1);
-    memory_pieces_save(memory, w);
-    section_end(w, at);
+    state_save_description(&m->made, disks, memory, w);
     at = section_begin(w, "board", 0, 1);
     fields_save(w, board_fields, board);
     section_end(w, at);
@@ -198,17 +167,23 @@ static void save_all(struct ringer *m, const struct memory_pieces *memory,
 int state_save(struct ringer *m, const struct memory_pieces *memory, u8 **bytes, u64 *size)
 {
     const struct board_state board = board_now(m);
+    struct disk_identity *disks = calloc(m->made.device_count + 1, sizeof(*disks));
     struct field_writer w = {.bytes = NULL};
 
-    save_all(m, memory, &board, &w); /* how much is it? */
-    *bytes = malloc(w.size);
-    if (!*bytes) {
-        return -ENOMEM;
+    for (unsigned i = 0; disks && i < m->made.device_count; i++) {
+        disks[i] = disk_identity(m, i);
     }
-    w = (struct field_writer){.bytes = *bytes, .capacity = w.size};
-    save_all(m, memory, &board, &w);
-    *size = w.size;
-    return 0;
+    if (disks) {
+        save_all(m, disks, memory, &board, &w); /* how much is it? */
+    }
+    *bytes = disks ? malloc(w.size) : NULL;
+    if (*bytes) {
+        w = (struct field_writer){.bytes = *bytes, .capacity = w.size};
+        save_all(m, disks, memory, &board, &w);
+        *size = w.size;
+    }
+    free(disks);
+    return *bytes ? 0 : -ENOMEM;
 }
 
 const char *state_hindrance(const struct ringer *m)
@@ -228,92 +203,14 @@ const char *state_hindrance(const struct ringer *m)
 
 /* ------------------------------------------------------------------ loading */
 
-/* What is wrong in a section is wrong in the file. */
-static bool pass_on(struct field_reader *sections, const struct field_reader *section)
-{
-    sections->field = section->field;
-    sections->error = section->error;
-    return false;
-}
-
-/* Of a section that has been read, well or not. */
-static bool end_section(struct field_reader *sections, struct field_reader *section, bool good)
-{
-    return (good && section_close(section)) || pass_on(sections, section);
-}
-
-static bool load_fields(struct field_reader *sections, const char *name, unsigned number,
-                        const struct field *fields, void *base)
-{
-    struct field_reader s;
-
-    return section_open(sections, name, number, 1, &s) &&
-           end_section(sections, &s, fields_load(&s, fields, base));
-}
-
-static bool load_configuration(struct snapshot_description *d, unsigned i,
-                               struct field_reader *sections)
-{
-    struct field_reader s;
-    const struct field *fields;
-    bool good;
-
-    if (!section_open(sections, "configuration", i, 1, &s)) {
-        return false;
-    }
-    good = fields_load(&s, kind_fields, &d->devices[i]);
-    fields = good ? made_device_fields(d->devices[i].kind) : NULL;
-    if (good && !fields) {
-        sections->field = "kind";
-        sections->error = "is one that this Ringer does not know";
-        return false;
-    }
-    good = good && fields_load(&s, fields, &d->devices[i]) &&
-           fields_load(&s, identity_fields, &d->disks[i]);
-    return end_section(sections, &s, good);
-}
-
-bool state_load_description(struct snapshot_description *d, struct field_reader *sections)
-{
-    struct field_reader s;
-
-    *d = (struct snapshot_description){.devices = NULL};
-    if (!load_fields(sections, "machine", 0, made_fields, &d->made)) {
-        return false;
-    }
-    if (d->made.device_count > SECTIONS_MAX || d->made.memory_bytes == 0 ||
-        d->made.memory_bytes % PAGE_SIZE || d->made.memory_bytes > VM_RAM_MAX) {
-        sections->field = "memory_bytes";
-        sections->error = "holds what cannot be";
-        return false;
-    }
-    d->devices = calloc(d->made.device_count + 1, sizeof(*d->devices));
-    d->disks = calloc(d->made.device_count + 1, sizeof(*d->disks));
-    for (unsigned i = 0; d->devices && d->disks && i < d->made.device_count; i++) {
-        if (!load_configuration(d, i, sections)) {
-            return false;
-        }
-    }
-    return d->devices && d->disks && section_open(sections, "memory", 0, 1, &s) &&
-           end_section(sections, &s, memory_pieces_load(&d->memory, d->made.memory_bytes, &s));
-}
-
-void state_description_destroy(struct snapshot_description *d)
-{
-    free(d->devices);
-    free(d->disks);
-    memory_pieces_destroy(&d->memory);
-    *d = (struct snapshot_description){.devices = NULL};
-}
-
 static bool load_cpu(struct ringer *m, unsigned i, struct field_reader *sections)
 {
     struct field_reader s;
 
     return section_open(sections, "cpu", i, 1, &s) &&
-           end_section(sections, &s, cpu_load(&m->vm->cpus[i], &s)) &&
+           section_finish(sections, &s, cpu_load(&m->vm->cpus[i], &s)) &&
            section_open(sections, "inbox", i, 1, &s) &&
-           end_section(sections, &s, cpu_inbox_load(&m->vm->inboxes[i], &s));
+           section_finish(sections, &s, cpu_inbox_load(&m->vm->inboxes[i], &s));
 }
 
 static bool load_device(struct device *device, unsigned number, struct field_reader *sections)
@@ -321,7 +218,7 @@ static bool load_device(struct device *device, unsigned number, struct field_rea
     struct field_reader s;
 
     return !device || (section_open(sections, device->name, number, device->state_version, &s) &&
-                       end_section(sections, &s, device_load(device, &s)));
+                       section_finish(sections, &s, device_load(device, &s)));
 }
 
 /* The guest's time structure, whose page is brought first: here that is done by our own copy of
@@ -357,12 +254,12 @@ bool state_load(struct ringer *m, struct field_reader *sections)
     struct board_state board;
     struct field_reader s;
     bool good = section_open(sections, "board", 0, 1, &s) &&
-                end_section(sections, &s, load_board(m, &s, &board));
+                section_finish(sections, &s, load_board(m, &s, &board));
 
     for (unsigned i = 0; i < m->vm->cpu_count && good; i++) {
         good = load_cpu(m, i, sections);
     }
-    good = good && load_fields(sections, "keyboard", 0, keyboard_fields, m->keyboard) &&
+    good = good && section_load(sections, "keyboard", 0, keyboard_fields, m->keyboard) &&
            keyboard_loaded(m->keyboard);
     for (unsigned i = 0; i < PC_SLOTS && good; i++) {
         good = load_device(m->pc.devices[i], i, sections);

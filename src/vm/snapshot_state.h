@@ -33,7 +33,10 @@ int state_save(struct ringer *machine, const struct memory_pieces *memory, u8 **
 /* NULL, or the name of a device that hinders a snapshot. */
 const char *state_hindrance(const struct ringer *machine);
 
-/* Read the description from a checked file's sections.  False with an error in them. */
+/* The sections that describe the machine, with disks one for each device; and back, from a checked
+ * file's.  False with an error in them.  snapshot_description.c */
+void state_save_description(const struct made *made, const struct disk_identity *disks,
+                            const struct memory_pieces *memory, struct field_writer *writer);
 bool state_load_description(struct snapshot_description *description,
                             struct field_reader *sections);
 void state_description_destroy(struct snapshot_description *description);

@@ -3,7 +3,8 @@
  *
  * The input is a string of operations: an opcode byte and its operands, little-endian.  What must
  * hold, besides the sanitizers: with the clock standing still, the timers come to rest; and nothing
- * asks the board to do what only a debug-exit port may.
+ * asks the board to do what only a debug-exit port may.  So it is, too, after a device's state was
+ * read from a snapshot with some of its bytes others; but where that is refused there is no machine.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct board {
     unsigned count;
     struct device *pic, *ioapic, *uart, *acpi, *keyboard, *vga;
     struct vga_text text;
+    bool refused; /* a device has read a state that it cannot be in */
     const u8 *waiting; /* what the serial port has not taken yet */
     size_t waiting_count;
 };
@@ -288,6 +290,30 @@ static void pass_time(struct board *b, u64 ns)
     }
 }
 
+/* The device's state, some of its bytes others, is read back. */
+static void reload(struct board *b, struct input *in, struct device *device)
+{
+    struct field_writer w = {.bytes = NULL};
+    struct field_reader r;
+    unsigned changes = (unsigned)take(in, 1) & 7;
+
+    device_save(device, &w);
+    w = (struct field_writer){.bytes = malloc(w.size + 1), .capacity = w.size};
+    if (!w.bytes) {
+        abort();
+    }
+    device_save(device, &w);
+    while (changes-- && w.size) {
+        w.bytes[take(in, 3) % w.size] = (u8)take(in, 1);
+    }
+    r = (struct field_reader){.bytes = w.bytes, .size = w.size};
+    b->refused = !device_load(device, &r);
+    if (b->refused && (!r.field || !r.error)) {
+        abort();
+    }
+    free(w.bytes);
+}
+
 static void step(struct board *b, struct input *in)
 {
     u8 op = (u8)take(in, 1);
@@ -346,7 +372,11 @@ static void step(struct board *b, struct input *in)
         break;
     default:
         count = (unsigned)take(in, 1) % b->count;
-        b->devices[count]->reset(b->devices[count]);
+        if (op >> 6) {
+            reload(b, in, b->devices[count]);
+        } else {
+            b->devices[count]->reset(b->devices[count]);
+        }
         break;
     }
 }
@@ -358,7 +388,7 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size)
     unsigned i;
 
     make_board(&b);
-    for (i = 0; in.size && i < OPERATIONS_MAX; i++) {
+    for (i = 0; in.size && i < OPERATIONS_MAX && !b.refused; i++) {
         step(&b, &in);
     }
     vga_read_text(b.vga, &b.text);
