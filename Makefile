@@ -11,7 +11,7 @@
 
 BUILD      = build
 BUILD_FUZZ = build-fuzz
-FUZZ       = boot decode devices gdb recording share virtio vsock
+FUZZ       = boot decode devices gdb recording share snapshot virtio vsock
 SECONDS    = 30
 RUN_ARGS   =
 ENGINES    = hybrid,interp

@@ -136,10 +136,14 @@ static void configure(struct run *run, struct ringer_config *config)
     }
 }
 
-/* A disk is the same one in another place; a network card is on another network, of the same kind.
- */
+/* A disk is the same one in another place; a network card is on another network, of the same kind;
+ * vsock's programs are elsewhere. */
 static bool replace(struct ringer_device *device, const struct ringer_device *by)
 {
+    if (device->kind == RINGER_DEVICE_VSOCK) {
+        device->vsock.path = by->vsock.path;
+        return true;
+    }
     if (device->kind == RINGER_DEVICE_DISK) {
         device->disk.source = by->disk.source;
         device->disk.format = by->disk.format;
@@ -194,13 +198,15 @@ static bool configure_restored(struct run *run, struct ringer_config *config)
         console |= run->devices[i].kind == RINGER_DEVICE_CONSOLE;
     }
     for (unsigned i = 0; i < o->device_count; i++) {
+        enum ringer_device_kind kind = o->devices[i].kind;
         others |=
-            o->devices[i].kind != RINGER_DEVICE_DISK && o->devices[i].kind != RINGER_DEVICE_NET;
+            kind != RINGER_DEVICE_DISK && kind != RINGER_DEVICE_NET && kind != RINGER_DEVICE_VSOCK;
     }
     if (others || !replace_all(run, config->device_count, RINGER_DEVICE_DISK) ||
-        !replace_all(run, config->device_count, RINGER_DEVICE_NET)) {
-        complain("with --restore, -d and -n can only say where the snapshot's disks and what its "
-                 "networks are now: all of them");
+        !replace_all(run, config->device_count, RINGER_DEVICE_NET) ||
+        !replace_all(run, config->device_count, RINGER_DEVICE_VSOCK)) {
+        complain("with --restore, -d, -n and --vsock can only say where the snapshot's disks and "
+                 "what its networks are now: all of them");
         return false;
     }
     if (o->ports[RINGER_PORT_HVC0] && !console) {

@@ -224,6 +224,7 @@ class Disk(Directory):
         machine.command("dd if=/tmp/data of=/dev/vda bs=64k 2>/dev/null")
         machine.command("(while :; do dd if=/tmp/data of=/dev/vda bs=4k seek=2048 conv=fsync "
                         "2>/dev/null; echo x >>/tmp/rounds; done) &")
+        machine.command("while [ ! -e /tmp/rounds ]; do sleep 0.1; done")
         self.take()
         os.killpg(machine.process.pid, signal.SIGKILL)
         machine.process.wait()
