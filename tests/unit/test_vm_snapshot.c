@@ -507,6 +507,55 @@ static void test_damaged_state(void **state)
     place_remove(&p);
 }
 
+/* One who means harm can write a digest that fits.  Whatever a machine is made of it then, that
+ * is refused or runs, and nothing happens to the board. */
+static void test_forged_state(void **state)
+{
+    struct ringer_config config = small_config();
+    struct ringer *m = machine_with_code(&config, counting, sizeof(counting));
+    unsigned refused = 0, ran = 0;
+    struct ringer_snapshot *s;
+    struct ringer_exit exit;
+    size_t size, begin, end;
+    struct place p;
+    char error[256];
+    u8 *bytes;
+    int fds[2];
+
+    (void)state;
+    place_make(&p);
+    take(m, &p);
+    ringer_destroy(m);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    bytes = slurp(file_of(&p, "state"), &size);
+    begin = (size_t)((u8 *)memmem(bytes, size, "board/0", 7) - bytes);
+    end =
+        (size_t)((u8 *)memmem(bytes, size, "VGA/", 4) - bytes); /* the rest is mostly its memory */
+    for (size_t at = begin; at < end; at += (end - begin) / 40) {
+        bytes[at] ^= 0xff;
+        forge(p.file, bytes, size);
+        bytes[at] ^= 0xff;
+        assert_int_equal(ringer_snapshot_open(p.snapshot, &s, error, sizeof(error)), 0);
+        config = small_config();
+        ringer_snapshot_configure(s, &config);
+        if (ringer_create(&config, &m, error, sizeof(error)) < 0) {
+            refused++;
+        } else {
+            ringer_watch_fd(m, fds[0], stop, m);
+            assert_int_equal(ringer_run(m, &exit), 0);
+            ringer_destroy(m);
+            ran++;
+        }
+        ringer_snapshot_close(s);
+    }
+    assert_true(refused > 5 && ran > 5);
+    free(bytes);
+    close(fds[0]);
+    close(fds[1]);
+    place_remove(&p);
+}
+
 /* Memory is checked by pieces: all of it by ringer_snapshot_check(), else what the guest needs. */
 static void test_damaged_memory(void **state)
 {
@@ -589,10 +638,11 @@ static void test_features(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goes_on),       cmocka_unit_test(test_while_it_runs),
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_damaged_state), cmocka_unit_test(test_damaged_memory),
-        cmocka_unit_test(test_no_snapshot),   cmocka_unit_test(test_features),
+        cmocka_unit_test(test_goes_on),        cmocka_unit_test(test_while_it_runs),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_damaged_state),  cmocka_unit_test(test_forged_state),
+        cmocka_unit_test(test_damaged_memory), cmocka_unit_test(test_no_snapshot),
+        cmocka_unit_test(test_features),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
