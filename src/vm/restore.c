@@ -186,8 +186,9 @@ static void bring(void *context, u64 piece)
     int error = memory_read_piece(m->source.fd, &m->source.pieces, (u32)piece, m->arena.ram.base);
 
     if (error < 0) {
-        machine_fail(m, -EIO, "the snapshot's memory cannot be had any more: %s",
-                     explain_memory(error));
+        machine_fail(m, -EIO, "the snapshot's memory: %s",
+                     error == -EBADMSG ? "it is damaged, where it is needed now"
+                                       : strerror(-error));
         machine_end(m, RINGER_EXIT_FAILURE, 0, 0);
     }
 }

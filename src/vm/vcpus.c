@@ -178,8 +178,6 @@ static void describe(char *text, size_t size, const struct vcpu_death *death, in
                  (unsigned long)death->host_rip);
     } else if (status != -1 && WIFSIGNALED(status)) {
         snprintf(text, size, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-    } else if (status != -1 && WEXITSTATUS(status) == VCPU_EXIT_DAMAGED) {
-        snprintf(text, size, "the snapshot's memory, which is damaged");
     } else if (status != -1) {
         snprintf(text, size, "exit status %d", WEXITSTATUS(status));
     } else {
@@ -192,6 +190,11 @@ static void report(struct ringer *m, unsigned index, int status)
     const struct cpu *cpu = &m->vm->cpus[index];
     char cause[192], insn[128];
 
+    if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == VCPU_EXIT_DAMAGED) {
+        machine_fail(m, -EIO, "the snapshot's memory is damaged, where the guest needs it now");
+        machine_end(m, RINGER_EXIT_FAILURE, index, 0);
+        return;
+    }
     describe(cause, sizeof(cause), &m->vm->controls[index].death, status);
     if (vcpu_state_now(&m->vm->controls[index]) == VCPU_STARTING) {
         machine_fail(m, -EIO, "ringer-cpu did not start: it died of %s", cause);
