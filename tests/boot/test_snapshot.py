@@ -98,13 +98,7 @@ class Linux(Directory):
 
 
 class Doors(Directory):
-    """What does not need a Linux: the built-in guest reads no input, and runs for a while."""
-
-    def start(self, *arguments):
-        machine = harness.Machine("--control", self.control, *arguments)
-        self.addCleanup(machine.__exit__)
-        machine.expect(".")
-        return machine
+    """How others reach a machine, and what they are told."""
 
     def test_help(self):
         result = ringer("snapshot", "--help")
@@ -132,7 +126,9 @@ class Doors(Directory):
         self.refuse("cannot listen", "run", "--control", self.directory + "/no/where")
 
     def test_is_private(self):
-        machine = self.start()
+        machine = harness.Machine("--control", self.control)    # the built-in guest
+        self.addCleanup(machine.__exit__)
+        machine.expect(".")
         self.assertEqual(os.stat(self.control).st_mode & 0o777, 0o600)
         machine.finish()
         self.assertFalse(os.path.exists(self.control))
