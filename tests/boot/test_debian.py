@@ -86,6 +86,56 @@ class Login(Debian):
         self.assertRegex(self.check("-c", "2"), "\n2\n$")
 
 
+class Making(unittest.TestCase):
+    """What mkdebian cannot do, or is kept from: it says so, and leaves nothing behind."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.scratch = os.path.join(self.folder.name, "scratch")
+        os.mkdir(self.scratch)
+
+    def start(self, *arguments):
+        tool = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/mkdebian")
+        return subprocess.Popen([tool, *arguments], cwd=self.folder.name, text=True,
+                                env=dict(os.environ, TMPDIR=self.scratch), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def check_empty(self):
+        self.assertEqual(os.listdir(self.folder.name), ["scratch"])
+        self.assertEqual(os.listdir(self.scratch), [])
+
+    def test_mistakes(self):
+        for arguments, status, words in (
+                ((), 2, "which IMAGE?"),
+                (("a.img", "b.img"), 2, "more than one"),
+                (("--size",), 2, "--size needs a value"),
+                (("--size", "4", "a.img"), 2, "no number with M or G"),
+                (("--wrong", "a.img"), 2, "no option --wrong"),
+                (("scratch",), 1, "is there already"),
+                (("nowhere/a.img",), 1, "no place for nowhere/a.img"),
+                (("--mirror", "http://127.0.0.1:1/debian", "a.img"), 1, "is the network there?")):
+            with self.subTest(arguments):
+                process = self.start(*arguments)
+                errors = process.communicate(timeout=PROGRAM_TIME)[1]
+                self.assertEqual(process.returncode, status, errors)
+                self.assertIn(words, errors.splitlines()[-1])
+                self.check_empty()
+
+    def test_interrupted(self):
+        process = self.start("a.img")
+        for line in process.stderr:
+            if "extracting" in line:    # mmdebstrap is in the midst of it
+                break
+        else:
+            process.communicate()
+            self.skipTest("mmdebstrap does not get that far here; is the network there?")
+        process.terminate()
+        self.assertIn("interrupted", process.communicate(timeout=PROGRAM_TIME)[1])
+        self.assertEqual(process.returncode, 130)
+        self.check_empty()
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -7,7 +7,8 @@
  *
  *      1. counts itself among the page's holders: from now on no TLB gets write permission to it;
  *      2. asks every other vCPU to flush its TLB, and waits until each has answered or is not
- *         inside cpu_run() (it then flushes when it comes back in);
+ *         inside cpu_run() (it then flushes when it comes back in). It looks for an answer for some
+ *         microseconds and then sleeps, since the host may not be running the other just now;
  *      3. reads the page.
  *
  * A store in the slow path to a page with other holders tells them that what they have is stale;
