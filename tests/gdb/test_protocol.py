@@ -89,7 +89,7 @@ class Protocol(unittest.TestCase):
                     ("Z2,100,0", "E22"), ("Z2,ffffffffffffffff,4", "E22"), ("z0,1234,1", "OK"),
                     ("vCont;", "E22"), ("vCont;q", "E22"), ("vCont;s:9", "E22"),
                     ("vCont;r1", "E22"), ("C", "E22"), ("czz", "E22"), ("qThreadExtraInfo,7", "E22"),
-                    ("qRcmd,1", "E22"), ("qRcmd," + "41" * 4000, "E22"),
+                    ("qRcmd,1", "E22"), ("qRcmd," + "41" * 5000, "E22"),
                     ("a" * 0x4001, "E07")):
                 self.assertEqual(client.ask(packet), answer, packet)
             client.raw(b"$g#00")
