@@ -30,7 +30,7 @@ struct serial {
     size_t (*write)(void *context, const void *bytes, size_t size); /* may be NULL */
     void *context;
     bool full;           /* write() has not taken all, and not said yet that it can take more */
-    bool waits;          /* the device has been told that there is no room */
+    bool waits;          /* the device has filled the room, and may have more */
     int fd;              /* file, pty's master, connected client; -1 for none */
     int other_fd;        /* pty's slave, kept open; listening socket */
     struct watch *watch; /* of fd */
@@ -137,13 +137,9 @@ static bool is_patient(const struct serial *s)
 
 static size_t room(void *context)
 {
-    struct serial *s = context;
+    const struct serial *s = context;
 
-    if (!is_patient(s)) {
-        return SIZE_MAX;
-    }
-    s->waits |= s->output_size == SERIAL_PENDING_MAX;
-    return SERIAL_PENDING_MAX - s->output_size;
+    return is_patient(s) ? SERIAL_PENDING_MAX - s->output_size : SIZE_MAX;
 }
 
 static void tell_room(struct serial *s)
@@ -210,6 +206,7 @@ static void transmit(void *context, const u8 *bytes, size_t count)
     }
     memcpy(s->output + s->output_size, bytes, count);
     s->output_size += count;
+    s->waits |= room(s) == 0;
 }
 
 void serial_checkpoint(struct serial *s, struct ringer_checkpoint *c)

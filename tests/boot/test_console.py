@@ -68,7 +68,7 @@ class Console(unittest.TestCase):
             machine.expect("^" + harness.PROMPT, harness.BOOT_TIME)
             start = len(machine.text)
             machine.send("seq 1 20000; echo end\n")
-            time.sleep(4)
+            time.sleep(8)    # by then it has filled what can wait
             machine.send("\x01h")
             machine.expect("^end\n", harness.BOOT_TIME)
             said, count = re.subn(r"\nCtrl-A x(.*\n){4}", "", machine.text[start:])
