@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "app/terminal.h"
@@ -39,7 +38,7 @@ static void quit(struct console *console)
 /* ------------------------------------------------------------------ output */
 
 /* Reads the terminal while the guest's output has to wait, so that Ctrl-A x works then too. */
-static void take_look_againwaiting(struct console *console)
+static void take_while_waiting(struct console *console)
 {
     uint8_t bytes[64];
     ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
@@ -69,7 +68,7 @@ static bool wait_for_output(struct console *console)
         }
         if (fds[1].revents) {
             console->waiting = true;
-            take_look_againwaiting(console);
+            take_while_waiting(console);
             console->waiting = false;
         }
     }
@@ -125,37 +124,20 @@ static void writable(void *context)
     ringer_serial_writable(console->machine, console->port);
 }
 
-static int open_room(int timer)
-{
-    struct epoll_event output = {.events = EPOLLOUT}, late = {.events = EPOLLIN};
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-
-    if (epoll_ctl(fd, EPOLL_CTL_ADD, STDOUT_FILENO, &output) < 0 ||
-        epoll_ctl(fd, EPOLL_CTL_ADD, timer, &late) < 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
 /* The event loop makes non-blocking what it watches, and others share standard output.  So it
- * watches an epoll instance that watches that.  And it looks again after a while: a terminal that
- * tells its writer of room a moment before it has freed its buffers tells nobody. */
+ * watches an epoll instance that watches that. */
 static bool watch_room(struct console *console)
 {
-    static const struct itimerspec look_again = {.it_value.tv_nsec = 100 * 1000 * 1000};
-
     if (console->room_fd < 0) {
-        if (console->room_timer < 0) {
-            console->room_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-        }
-        console->room_fd = open_room(console->room_timer);
-        if (console->room_fd < 0) {
+        struct epoll_event event = {.events = EPOLLOUT};
+        int fd = epoll_create1(EPOLL_CLOEXEC);
+        if (epoll_ctl(fd, EPOLL_CTL_ADD, STDOUT_FILENO, &event) < 0) {
+            close(fd);
             return false;
         }
+        console->room_fd = fd;
     }
     if (!console->room_watched) {
-        timerfd_settime(console->room_timer, 0, &look_again, NULL);
         console->room_watched =
             ringer_watch_fd(console->machine, console->room_fd, writable, console) == 0;
     }
@@ -403,7 +385,6 @@ void console_init(struct console *console, enum ringer_port port, struct display
                                 .display = display,
                                 .interrupted = interrupted,
                                 .room_fd = -1,
-                                .room_timer = -1,
                                 .output_tty = isatty(STDOUT_FILENO)};
     monitor_init(&console->monitor, console_output, console);
 }

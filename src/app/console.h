@@ -31,8 +31,7 @@ struct console {
     bool in_line;            /* what was written last did not end a line */
     int output_error;        /* an errno, once standard output takes nothing any more; else 0 */
     bool waiting;            /* for standard output: the machine must not be called */
-    int room_fd;             /* can be read once standard output may take something; -1: none */
-    int room_timer;          /* in it: says so after a while, too */
+    int room_fd;             /* can be read once standard output takes something; -1: none */
     bool room_watched;
     bool size_watched; /* changes of the terminal's size are */
     bool quit;         /* the user asked for the end */
