@@ -135,6 +135,14 @@ int share_release(struct share_server *s, int path, struct share_reader *in,
 
 /* ------------------------------------------------------------------ contents */
 
+/* The file of a request that has been read. */
+static int get_file(const struct share_server *s, const struct share_reader *in, u64 handle)
+{
+    int file = in->bad ? -1 : share_handle_file(&s->handles, handle);
+
+    return file < 0 ? -EBADF : file;
+}
+
 int share_read(struct share_server *s, int path, struct share_reader *in, struct share_writer *out)
 {
     struct fuse_read_in request;
@@ -143,9 +151,9 @@ int share_read(struct share_server *s, int path, struct share_reader *in, struct
 
     (void)path;
     share_get(in, &request, sizeof(request));
-    file = share_handle_file(&s->handles, request.fh);
-    if (in->bad || file < 0) {
-        return -EBADF;
+    file = get_file(s, in, request.fh);
+    if (file < 0) {
+        return file;
     }
     if (request.size > share_room(out) || request.offset > INT64_MAX) {
         return -EINVAL;
@@ -193,9 +201,9 @@ int share_fsync(struct share_server *s, int path, struct share_reader *in, struc
     (void)path;
     (void)out;
     share_get(in, &request, sizeof(request));
-    file = share_handle_file(&s->handles, request.fh);
-    if (in->bad || file < 0) {
-        return -EBADF;
+    file = get_file(s, in, request.fh);
+    if (file < 0) {
+        return file;
     }
     return (request.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(file) : fsync(file)) < 0 ? -errno
                                                                                             : 0;
@@ -210,9 +218,9 @@ int share_fallocate(struct share_server *s, int path, struct share_reader *in,
     (void)path;
     (void)out;
     share_get(in, &request, sizeof(request));
-    file = share_handle_file(&s->handles, request.fh);
-    if (in->bad || file < 0) {
-        return -EBADF;
+    file = get_file(s, in, request.fh);
+    if (file < 0) {
+        return file;
     }
     return fallocate(file, (int)request.mode, (off_t)request.offset, (off_t)request.length) < 0
                ? -errno
@@ -272,9 +280,9 @@ int share_readdir(struct share_server *s, int path, struct share_reader *in,
 
     (void)path;
     share_get(in, &request, sizeof(request));
-    file = share_handle_file(&s->handles, request.fh);
-    if (in->bad || file < 0) {
-        return -EBADF;
+    file = get_file(s, in, request.fh);
+    if (file < 0) {
+        return file;
     }
     if (request.size < share_room(out)) {
         entries.end = entries.at + request.size;
