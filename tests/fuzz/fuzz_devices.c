@@ -4,7 +4,8 @@
  * The input is a string of operations: an opcode byte and its operands, little-endian.  What must
  * hold, besides the sanitizers: with the clock standing still, the timers come to rest; and nothing
  * asks the board to do what only a debug-exit port may.  So it is, too, after a device's state was
- * read from a snapshot with some of its bytes others; but where that is refused there is no machine.
+ * read from a snapshot with some of its bytes others; but where that is refused there is no
+ * machine.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,9 @@
 #include "dev/testdev.h"
 #include "dev/uart16550.h"
 #include "dev/vga.h"
+
+#include "fuzz_board.h"
+#include "fuzz_input.h"
 
 enum {
     DEVICES = 20,
@@ -47,22 +51,10 @@ struct board {
     unsigned count;
     struct device *pic, *ioapic, *uart, *acpi, *keyboard, *vga;
     struct vga_text text;
-    bool refused; /* a device has read a state that it cannot be in */
+    bool refused;      /* a device has read a state that it cannot be in */
     const u8 *waiting; /* what the serial port has not taken yet */
     size_t waiting_count;
 };
-
-struct input {
-    const u8 *bytes;
-    size_t size;
-};
-
-int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size);
-
-static u64 clock_ns(void *clock)
-{
-    return *(u64 *)clock;
-}
 
 static void power(void *context, enum power_event event, u32 code)
 {
@@ -156,18 +148,6 @@ static void add_timers(struct board *b)
     b->acpi = keep(b, acpi_pm_create(&b->slot, &pm, &d), d);
 }
 
-static u8 read_cf9(void *context)
-{
-    (void)context;
-    return 0;
-}
-
-static void write_cf9(void *context, u8 value)
-{
-    (void)context;
-    (void)value;
-}
-
 static void add_others(struct board *b)
 {
     struct pci_host_config pci = {
@@ -236,17 +216,6 @@ static void destroy_board(struct board *b)
     }
     bus_map_destroy(&b->bus);
     free(b->mem.base);
-}
-
-static u64 take(struct input *in, unsigned count)
-{
-    u64 value = 0;
-    unsigned bytes = in->size < count ? (unsigned)in->size : count;
-
-    memcpy(&value, in->bytes, bytes);
-    in->bytes += bytes;
-    in->size -= bytes;
-    return value;
 }
 
 /* A port that something answers at, mostly. */

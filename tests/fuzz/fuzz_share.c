@@ -11,24 +11,9 @@
 #include <sys/resource.h>
 
 #include "../unit/share_fixture.h"
+#include "fuzz_input.h"
 
 enum { MESSAGES_MAX = 256, STRUCTURE_MAX = 128 };
-
-struct input {
-    const u8 *bytes;
-    size_t size;
-};
-
-int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size);
-
-static u8 take(struct input *in)
-{
-    if (in->size == 0) {
-        return 0;
-    }
-    in->size--;
-    return *in->bytes++;
-}
 
 static void add_name(struct message *m, struct input *in)
 {
@@ -36,12 +21,12 @@ static void add_name(struct message *m, struct input *in)
         "file", "folder", "deep", "up",        "out", "absolute",
         "pipe", "new",    "..",   "../secret", "/",   "",
     };
-    u8 which = take(in);
+    u8 which = take_byte(in);
 
     if (which < ARRAY_SIZE(names)) {
         message_add_text(m, names[which]);
     } else {
-        u8 byte = take(in);
+        u8 byte = take_byte(in);
         message_add(m, &byte, 1);
         message_add(m, "", which & 1);
     }
@@ -59,12 +44,12 @@ static const u8 structure_bytes[64] = {
 
 static void make_message(struct message *m, struct input *in)
 {
-    u8 opcode = take(in) & 63, shape = take(in);
-    u8 structure = shape & 0x40 ? take(in) % STRUCTURE_MAX : structure_bytes[opcode];
+    u8 opcode = take_byte(in) & 63, shape = take_byte(in);
+    u8 structure = shape & 0x40 ? take_byte(in) % STRUCTURE_MAX : structure_bytes[opcode];
 
     message_start(m, opcode, shape & 7);
     for (unsigned i = 0; i < structure; i++) {
-        u8 byte = take(in);
+        u8 byte = take_byte(in);
         message_add(m, &byte, 1);
     }
     for (unsigned i = 0; i < (shape >> 3 & 3u); i++) {
@@ -72,7 +57,7 @@ static void make_message(struct message *m, struct input *in)
     }
     message_end(m);
     if (shape & 0x80) {
-        m->bytes[0] = take(in); /* of another length than it says */
+        m->bytes[0] = take_byte(in); /* of another length than it says */
     }
 }
 

@@ -22,6 +22,9 @@
 #include "dev/virtio/rng.h"
 #include "dev/virtio/virtio.h"
 
+#include "fuzz_board.h"
+#include "fuzz_input.h"
+
 enum {
     RAM = 0x22000,
     RING = 0x1000, /* each queue has three areas of a page */
@@ -60,30 +63,6 @@ struct board {
     u16 next[DEVICES][QUEUES_MAX]; /* packed: the slot of the driver's next descriptor */
     bool wrap[DEVICES][QUEUES_MAX];
 };
-
-struct input {
-    const u8 *bytes;
-    size_t size;
-};
-
-int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size);
-
-static u64 clock_ns(void *clock)
-{
-    return *(u64 *)clock;
-}
-
-static u8 read_cf9(void *context)
-{
-    (void)context;
-    return 0;
-}
-
-static void write_cf9(void *context, u8 value)
-{
-    (void)context;
-    (void)value;
-}
 
 static void fill(void *context, void *bytes, size_t size)
 {
@@ -335,17 +314,6 @@ static void destroy_board(struct board *b)
 }
 
 /* ------------------------------------------------------------------ the driver */
-
-static u64 take(struct input *in, unsigned bytes)
-{
-    u64 value = 0;
-
-    for (unsigned i = 0; i < bytes && in->size; i++) {
-        value |= (u64)*in->bytes++ << (8 * i);
-        in->size--;
-    }
-    return value;
-}
 
 static void set(struct board *b, unsigned device, unsigned offset, unsigned size, u64 value)
 {

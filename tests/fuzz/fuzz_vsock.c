@@ -13,6 +13,9 @@
 #include "dev/virtio/virtio.h"
 #include "dev/virtio/vsock.h"
 
+#include "fuzz_board.h"
+#include "fuzz_input.h"
+
 enum {
     RAM = 0x40000,
     RING = 0x1000, /* each queue has three areas of a page */
@@ -46,39 +49,6 @@ struct board {
     struct stream streams[STREAMS_MAX];
     unsigned count, flow; /* flow: what reads and writes give */
 };
-
-struct input {
-    const u8 *bytes;
-    size_t size;
-};
-
-int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size);
-
-static u64 clock_ns(void *clock)
-{
-    return *(u64 *)clock;
-}
-
-static u8 read_cf9(void *context)
-{
-    (void)context;
-    return 0;
-}
-
-static void write_cf9(void *context, u8 value)
-{
-    (void)context;
-    (void)value;
-}
-
-static u8 take(struct input *in)
-{
-    if (in->size == 0) {
-        return 0;
-    }
-    in->size--;
-    return *in->bytes++;
-}
 
 /* ------------------------------------------------------------------ the host */
 
@@ -240,18 +210,18 @@ static void add_buffer(struct board *b, unsigned queue, u64 gpa, u32 length, u16
 /* A packet, mostly of one of few connections, with up to 16 KiB of data. */
 static void send_packet(struct board *b, struct input *in, u8 shape)
 {
-    u32 fields[11] = {3, 0, 2, 0, take(in) % 4, take(in) % 4};
-    u32 bytes = (u32)(take(in) & 0x7f) << 7;
+    u32 fields[11] = {3, 0, 2, 0, take_byte(in) % 4, take_byte(in) % 4};
+    u32 bytes = (u32)(take_byte(in) & 0x7f) << 7;
 
-    fields[4] = fields[4] == 3 ? (u32)take(in) << 24 : fields[4];
-    fields[5] = fields[5] == 3 ? 0x40000000u + take(in) : fields[5]; /* of the host's own */
-    fields[6] = bytes + (shape & 1 ? take(in) : 0);                  /* more than there is */
-    fields[7] = 1 | (u32)(take(in) % 9) << 16;                       /* type, operation */
-    fields[8] = take(in);                                            /* flags */
-    fields[9] = (u32)take(in) << 12;                                 /* credit */
-    fields[10] = (u32)take(in) << 8;
+    fields[4] = fields[4] == 3 ? (u32)take_byte(in) << 24 : fields[4];
+    fields[5] = fields[5] == 3 ? 0x40000000u + take_byte(in) : fields[5]; /* of the host's own */
+    fields[6] = bytes + (shape & 1 ? take_byte(in) : 0);                  /* more than there is */
+    fields[7] = 1 | (u32)(take_byte(in) % 9) << 16;                       /* type, operation */
+    fields[8] = take_byte(in);                                            /* flags */
+    fields[9] = (u32)take_byte(in) << 12;                                 /* credit */
+    fields[10] = (u32)take_byte(in) << 8;
     if (shape & 2) {
-        fields[take(in) % 11] = (u32)take(in) << (take(in) & 31);
+        fields[take_byte(in) % 11] = (u32)take_byte(in) << (take_byte(in) & 31);
     }
     memcpy(b->mem.base + DATA, fields, sizeof(fields));
     memset(b->mem.base + DATA + HEAD_BYTES, 0x44, 0x4000);
@@ -260,7 +230,7 @@ static void send_packet(struct board *b, struct input *in, u8 shape)
 
 static void step(struct board *b, struct input *in)
 {
-    u8 op = take(in);
+    u8 op = take_byte(in);
 
     switch (op & 7) {
     case 0:
@@ -269,11 +239,11 @@ static void step(struct board *b, struct input *in)
         send_packet(b, in, op & 0xc0 ? 0 : op >> 3);
         break;
     case 3:
-        add_buffer(b, RX, DATA + 0x8000, op & 0x80 ? take(in) : 4096, VIRTQ_WRITE);
+        add_buffer(b, RX, DATA + 0x8000, op & 0x80 ? take_byte(in) : 4096, VIRTQ_WRITE);
         break;
     case 4:
     case 5:
-        use_stream(b, take(in), take(in));
+        use_stream(b, take_byte(in), take_byte(in));
         break;
     case 6:
         timer_queue_run(&b->timers);
@@ -281,7 +251,7 @@ static void step(struct board *b, struct input *in)
     default:
         if (op & 0x80) {
             b->vsock->loaded(b->vsock);
-            add_buffer(b, 2, DATA + 0x8000, take(in), VIRTQ_WRITE);
+            add_buffer(b, 2, DATA + 0x8000, take_byte(in), VIRTQ_WRITE);
         } else {
             start(b);
         }
