@@ -71,17 +71,6 @@ static void done(struct world *w)
     fixture_done(&w->x);
 }
 
-static void start(struct world *w, unsigned queue, u64 features)
-{
-    fixture_forget(&w->x);
-    start_driver_on(&w->x, features, queue);
-}
-
-static void kick(struct world *w, unsigned queue)
-{
-    set(&w->x, w->x.notify + 4 * queue, 2, queue);
-}
-
 static bool used(struct world *w)
 {
     u32 id, length = 0;
@@ -95,7 +84,7 @@ static void give_pages(struct world *w, unsigned queue, const u32 *pages, unsign
 {
     memcpy(driver_at(&w->x.d, NUMBERS), pages, count * sizeof(u32));
     driver_add(&w->x.d, &(struct driver_part){NUMBERS, count * 4, 0}, 1);
-    kick(w, queue);
+    kick_queue(&w->x, queue);
 }
 
 static void assert_range(const struct world *w, unsigned index, u64 first, u64 count)
@@ -114,7 +103,7 @@ static void pages_go_back(void **state)
     for (unsigned packed = 0; packed < 2; packed++) {
         struct world w;
         init(&w, packed);
-        start(&w, INFLATE, 0);
+        restart_driver_on(&w.x, 0, INFLATE);
         give_pages(&w, INFLATE, pages, ARRAY_SIZE(pages));
         assert_true(used(&w));
         assert_int_equal(w.count, 5);
@@ -124,7 +113,7 @@ static void pages_go_back(void **state)
         assert_range(&w, 3, 62, 1);
         assert_range(&w, 4, 60, 1); /* twice is once more */
 
-        start(&w, DEFLATE, 0);
+        restart_driver_on(&w.x, 0, DEFLATE);
         give_pages(&w, DEFLATE, pages, 3);
         assert_true(used(&w));
         assert_int_equal(w.count, 5);
@@ -139,13 +128,13 @@ static void numbers_in_pieces(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, INFLATE, 0);
+    restart_driver_on(&w.x, 0, INFLATE);
     memcpy(driver_at(&w.x.d, NUMBERS), pages, sizeof(pages));
     driver_add(&w.x.d,
                (struct driver_part[]){
                    {NUMBERS, 3, 0}, {NUMBERS + 3, 6, 0}, {NUMBERS + 9, 3, 0}, {NUMBERS, 3, 0}},
                4);
-    kick(&w, INFLATE);
+    kick_queue(&w.x, INFLATE);
     assert_true(used(&w)); /* what is left of a number is none */
     assert_int_equal(w.count, 1);
     assert_range(&w, 0, 10, 3);
@@ -162,7 +151,7 @@ static void pages_outside_memory(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
         const u32 pages[] = {1, 2, wrong[i], 3};
         w.count = 0;
-        start(&w, INFLATE, 0);
+        restart_driver_on(&w.x, 0, INFLATE);
         give_pages(&w, INFLATE, pages, ARRAY_SIZE(pages));
         assert_false(used(&w));
         assert_true(get(&w.x, w.x.common + STATUS, 1) & NEEDS_RESET);
@@ -171,7 +160,7 @@ static void pages_outside_memory(void **state)
         assert_int_equal(w.count, 1); /* what had gone before has gone */
         assert_range(&w, 0, 1, 2);
     }
-    start(&w, INFLATE, 0); /* and it works again */
+    restart_driver_on(&w.x, 0, INFLATE); /* and it works again */
     give_pages(&w, INFLATE, (const u32[]){7}, 1);
     assert_true(used(&w));
     done(&w);
@@ -187,7 +176,7 @@ static void much_at_once(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, INFLATE, 0);
+    restart_driver_on(&w.x, 0, INFLATE);
     for (unsigned i = 0; i < 1000; i++) {
         const u32 page = i % 2 ? 3 : 9;
         memcpy(driver_at(&w.x.d, NUMBERS + 4 * i), &page, 4);
@@ -196,7 +185,7 @@ static void much_at_once(void **state)
         parts[i] = (struct driver_part){NUMBERS, 4000, 0};
     }
     driver_add(&w.x.d, parts, 5);
-    kick(&w, INFLATE);
+    kick_queue(&w.x, INFLATE);
     assert_int_equal(w.pages, 1024);
     while (!used(&w)) {
         assert_true(turns++ < 10);
@@ -207,9 +196,9 @@ static void much_at_once(void **state)
 
     /* A reset in the middle, after which the next chain begins at its beginning. */
     driver_add(&w.x.d, parts, 5);
-    kick(&w, INFLATE);
+    kick_queue(&w.x, INFLATE);
     w.pages = 0;
-    start(&w, INFLATE, 0);
+    restart_driver_on(&w.x, 0, INFLATE);
     timer_queue_run(&w.x.f.timers);
     assert_int_equal(w.pages, 0);
     give_pages(&w, INFLATE, (const u32[]){7, 8}, 2);
@@ -226,29 +215,29 @@ static void reports(void **state)
     for (unsigned packed = 0; packed < 2; packed++) {
         struct world w;
         init(&w, packed);
-        start(&w, REPORTING, STATS_FEATURE | REPORTING_FEATURE);
+        restart_driver_on(&w.x, STATS_FEATURE | REPORTING_FEATURE, REPORTING);
         driver_add(&w.x.d,
                    (struct driver_part[]){{0x30000, 0x4000, VIRTQ_WRITE},
                                           {0x2c100, 0x2000, VIRTQ_WRITE}, /* one whole page */
                                           {0x2a100, 0xe00, VIRTQ_WRITE}}, /* none */
                    3);
-        kick(&w, REPORTING);
+        kick_queue(&w.x, REPORTING);
         assert_true(used(&w));
         assert_int_equal(w.count, 2);
         assert_range(&w, 0, 0x30, 4);
         assert_range(&w, 1, 0x2d, 1);
 
         /* Without statistics it is the queue before. */
-        start(&w, STATS, REPORTING_FEATURE);
+        restart_driver_on(&w.x, REPORTING_FEATURE, STATS);
         driver_add(&w.x.d, &(struct driver_part){0x30000, 0x1000, VIRTQ_WRITE}, 1);
-        kick(&w, STATS);
+        kick_queue(&w.x, STATS);
         assert_true(used(&w));
         assert_int_equal(w.count, 3);
 
         /* And without reports there is none. */
-        start(&w, REPORTING, STATS_FEATURE);
+        restart_driver_on(&w.x, STATS_FEATURE, REPORTING);
         driver_add(&w.x.d, &(struct driver_part){0x30000, 0x1000, VIRTQ_WRITE}, 1);
-        kick(&w, REPORTING);
+        kick_queue(&w.x, REPORTING);
         assert_false(used(&w));
         assert_int_equal(w.count, 3);
         done(&w);
@@ -262,20 +251,20 @@ static void poison(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, REPORTING, STATS_FEATURE | REPORTING_FEATURE | POISON_FEATURE);
+    restart_driver_on(&w.x, STATS_FEATURE | REPORTING_FEATURE | POISON_FEATURE, REPORTING);
     set(&w.x, w.x.config + 12, 4, 0xaaaaaaaa);
     assert_int_equal(get(&w.x, w.x.config + 12, 4), 0xaaaaaaaa);
     driver_add(&w.x.d, &(struct driver_part){0x30000, 0x4000, VIRTQ_WRITE}, 1);
-    kick(&w, REPORTING);
+    kick_queue(&w.x, REPORTING);
     assert_true(used(&w));
     assert_int_equal(w.count, 0);
     set(&w.x, w.x.config + 12, 4, 0); /* zero is a pattern that such pages have */
     driver_add(&w.x.d, &(struct driver_part){0x30000, 0x4000, VIRTQ_WRITE}, 1);
-    kick(&w, REPORTING);
+    kick_queue(&w.x, REPORTING);
     assert_true(used(&w));
     assert_int_equal(w.count, 1);
 
-    start(&w, REPORTING, STATS_FEATURE | REPORTING_FEATURE);
+    restart_driver_on(&w.x, STATS_FEATURE | REPORTING_FEATURE, REPORTING);
     set(&w.x, w.x.config + 12, 4, 0xaaaaaaaa); /* not negotiated: nothing is kept */
     assert_int_equal(get(&w.x, w.x.config + 12, 4), 0);
     done(&w);
@@ -290,7 +279,8 @@ static void a_large_report(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, REPORTING, STATS_FEATURE | REPORTING_FEATURE | 1ull << VIRTIO_F_INDIRECT_DESC);
+    restart_driver_on(&w.x, STATS_FEATURE | REPORTING_FEATURE | 1ull << VIRTIO_F_INDIRECT_DESC,
+                      REPORTING);
     table = (struct virtq_descriptor *)(void *)driver_at(&w.x.d, 0x20000);
     for (unsigned i = 0; i < 1024; i++) {
         table[i] = (struct virtq_descriptor){.address = 0, .length = DRIVER_RAM};
@@ -298,7 +288,7 @@ static void a_large_report(void **state)
         table[i].split.next = (u16)(i + 1);
     }
     driver_add(&w.x.d, &(struct driver_part){0x20000, 1024 * 16, VIRTQ_INDIRECT}, 1);
-    kick(&w, REPORTING);
+    kick_queue(&w.x, REPORTING);
     assert_true(w.pages && w.pages <= 16384);
     while (!used(&w)) {
         u64 before = w.pages;
@@ -328,15 +318,15 @@ static void statistics(void **state)
 
         init(&w, packed);
         assert_false(virtio_balloon_ask(w.balloon));
-        start(&w, STATS, 0);
+        restart_driver_on(&w.x, 0, STATS);
         assert_false(virtio_balloon_ask(w.balloon));
-        start(&w, STATS, STATS_FEATURE);
+        restart_driver_on(&w.x, STATS_FEATURE, STATS);
         assert_false(virtio_balloon_ask(w.balloon)); /* there is no buffer yet */
         put_stat(&w, 0, BALLOON_FREE, 1234567);
         put_stat(&w, 1, 0xffff, 1); /* a tag of another time */
         put_stat(&w, 2, BALLOON_TOTAL, 7654321);
         driver_add(&w.x.d, &(struct driver_part){NUMBERS, 35, 0}, 1);
-        kick(&w, STATS);
+        kick_queue(&w.x, STATS);
         assert_false(used(&w)); /* it is kept until there is a question */
         assert_int_equal(w.answers, 0);
         assert_true(virtio_balloon_stat(w.balloon, BALLOON_FREE, &value));
@@ -349,12 +339,12 @@ static void statistics(void **state)
         assert_true(used(&w));
         put_stat(&w, 0, BALLOON_CACHES, 5);
         driver_add(&w.x.d, &(struct driver_part){NUMBERS, 10, 0}, 1);
-        kick(&w, STATS);
+        kick_queue(&w.x, STATS);
         assert_int_equal(w.answers, 1);
         assert_true(virtio_balloon_stat(w.balloon, BALLOON_CACHES, &value));
         assert_int_equal(value, 5);
         assert_false(virtio_balloon_stat(w.balloon, BALLOON_FREE, &value));
-        start(&w, STATS, STATS_FEATURE);
+        restart_driver_on(&w.x, STATS_FEATURE, STATS);
         assert_false(virtio_balloon_stat(w.balloon, BALLOON_CACHES, &value));
         done(&w);
     }
@@ -366,7 +356,7 @@ static void the_target(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, INFLATE, 0);
+    restart_driver_on(&w.x, 0, INFLATE);
     assert_int_equal(get(&w.x, w.x.config, 4), 5);
     get(&w.x, w.x.isr, 1);
     virtio_balloon_set_target(w.balloon, 5);
@@ -378,7 +368,7 @@ static void the_target(void **state)
     set(&w.x, w.x.config + 4, 4, 22);
     assert_int_equal(virtio_balloon_target(w.balloon), 33);
     assert_int_equal(virtio_balloon_actual(w.balloon), 22);
-    start(&w, INFLATE, 0);
+    restart_driver_on(&w.x, 0, INFLATE);
     assert_int_equal(virtio_balloon_target(w.balloon), 33);
     assert_int_equal(virtio_balloon_actual(w.balloon), 0);
     done(&w);
@@ -396,7 +386,7 @@ static void decoded_code(void **state)
     w.x.d.mem.code_holders = holders;
     w.x.d.mem.coherence = &coherence;
     w.x.d.mem.cpu_count = 1;
-    start(&w, INFLATE, 0);
+    restart_driver_on(&w.x, 0, INFLATE);
     give_pages(&w, INFLATE, (const u32[]){14, 15}, 2);
     assert_int_equal(atomic_load(&coherence.stale), 0);
     give_pages(&w, INFLATE, (const u32[]){11, 12}, 2);

@@ -78,18 +78,6 @@ static void done(struct world *w)
     fixture_done(&w->x);
 }
 
-/* The driver has one ring, which is that of a queue of the test's choice. */
-static void start(struct world *w, unsigned queue, u64 features)
-{
-    fixture_forget(&w->x);
-    start_driver_on(&w->x, features, queue);
-}
-
-static void kick(struct world *w, unsigned queue)
-{
-    set(&w->x, w->x.notify + 4 * queue, 2, queue);
-}
-
 static unsigned count_used(struct world *w, u32 *bytes)
 {
     unsigned count = 0;
@@ -116,10 +104,10 @@ static void what_the_guest_says(void **state)
         (void)state;
         init(&w, packed);
         assert_int_equal(get(&w.x, w.x.config + 4, 4), 1); /* port */
-        start(&w, TRANSMIT, 0);
+        restart_driver_on(&w.x, 0, TRANSMIT);
         put(&w, "hello, ", 0);
         put(&w, "world", 16);
-        kick(&w, TRANSMIT);
+        kick_queue(&w.x, TRANSMIT);
         assert_string_equal(w.b.text, "hello, world");
         assert_int_equal(count_used(&w, &bytes), 2);
         assert_int_equal(bytes, 0);
@@ -136,14 +124,14 @@ static void a_slow_back_end(void **state)
 
         (void)state;
         init(&w, packed);
-        start(&w, TRANSMIT, 0);
+        restart_driver_on(&w.x, 0, TRANSMIT);
         w.b.room = 3;
         put(&w, "abcdefgh", 0);
         put(&w, "ijk", 16);
-        kick(&w, TRANSMIT);
+        kick_queue(&w.x, TRANSMIT);
         assert_string_equal(w.b.text, "abc");
         assert_int_equal(count_used(&w, &bytes), 0);
-        kick(&w, TRANSMIT);
+        kick_queue(&w.x, TRANSMIT);
         virtio_console_resume(w.console);
         assert_string_equal(w.b.text, "abc");
         w.b.room = 6;
@@ -158,12 +146,12 @@ static void a_slow_back_end(void **state)
         /* A reset while some of it has gone: the next driver's first bytes are all there. */
         w.b.room = 2;
         put(&w, "lmnop", 0);
-        kick(&w, TRANSMIT);
+        kick_queue(&w.x, TRANSMIT);
         assert_string_equal(w.b.text, "abcdefghijklm");
-        start(&w, TRANSMIT, 0);
+        restart_driver_on(&w.x, 0, TRANSMIT);
         w.b.room = 100;
         put(&w, "LMNOP", 0);
-        kick(&w, TRANSMIT);
+        kick_queue(&w.x, TRANSMIT);
         assert_string_equal(w.b.text, "abcdefghijklmLMNOP");
         done(&w);
     }
@@ -177,17 +165,17 @@ static void a_chain_that_shrinks(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, TRANSMIT, 0);
+    restart_driver_on(&w.x, 0, TRANSMIT);
     w.b.room = 5;
     put(&w, "abcdefgh", 0);
-    kick(&w, TRANSMIT);
+    kick_queue(&w.x, TRANSMIT);
     driver_ring(&w.x.d)[0].length = 2;
     w.b.room = 100;
     virtio_console_resume(w.console);
     assert_string_equal(w.b.text, "abcde");
     assert_int_equal(count_used(&w, &bytes), 1);
     put(&w, "ijk", 0);
-    kick(&w, TRANSMIT);
+    kick_queue(&w.x, TRANSMIT);
     assert_string_equal(w.b.text, "abcdeijk");
     done(&w);
 }
@@ -200,10 +188,10 @@ static void others_get_their_turn(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, TRANSMIT, 0);
+    restart_driver_on(&w.x, 0, TRANSMIT);
     memset(driver_at(&w.x.d, BUFFER), 'x', LARGE);
     driver_add(&w.x.d, &(struct driver_part){BUFFER, LARGE, 0}, 1);
-    kick(&w, TRANSMIT);
+    kick_queue(&w.x, TRANSMIT);
     assert_int_equal(w.b.size, 65536);
     assert_int_equal(count_used(&w, &bytes), 0);
     timer_queue_run(&w.x.f.timers);
@@ -221,16 +209,16 @@ static void what_is_typed(void **state)
     init(&w, false);
     assert_int_equal(virtio_console_receive(w.console, (const u8 *)"x", 1), 0); /* no driver */
     w.b.typed = "0123456789";
-    start(&w, RECEIVE, 0); /* there is no room yet */
+    restart_driver_on(&w.x, 0, RECEIVE); /* there is no room yet */
     assert_int_equal(w.b.readies, 1);
     driver_add(&w.x.d, &(struct driver_part){BUFFER, 4, VIRTQ_WRITE}, 1);
-    kick(&w, RECEIVE); /* the room that the device has waited for */
+    kick_queue(&w.x, RECEIVE); /* the room that the device has waited for */
     assert_int_equal(w.b.readies, 2);
     assert_string_equal(w.b.typed, "456789");
     assert_memory_equal(driver_at(&w.x.d, BUFFER), "0123", 4);
     driver_add(&w.x.d,
                (struct driver_part[]){{BUFFER, 3, VIRTQ_WRITE}, {BUFFER + 3, 100, VIRTQ_WRITE}}, 2);
-    kick(&w, RECEIVE);
+    kick_queue(&w.x, RECEIVE);
     assert_int_equal(w.b.readies, 3);
     assert_string_equal(w.b.typed, "");
     assert_memory_equal(driver_at(&w.x.d, BUFFER), "456789", 6);
@@ -239,7 +227,7 @@ static void what_is_typed(void **state)
 
     /* Room of which nobody waits is not told of. */
     driver_add(&w.x.d, &(struct driver_part){BUFFER, 4, VIRTQ_WRITE}, 1);
-    kick(&w, RECEIVE);
+    kick_queue(&w.x, RECEIVE);
     assert_int_equal(w.b.readies, 3);
     assert_int_equal(virtio_console_receive(w.console, (const u8 *)"ab", 2), 2);
     assert_int_equal(count_used(&w, &bytes), 1);
@@ -253,9 +241,9 @@ static void a_buffer_for_nothing(void **state)
 
     (void)state;
     init(&w, false);
-    start(&w, RECEIVE, 0);
+    restart_driver_on(&w.x, 0, RECEIVE);
     driver_add(&w.x.d, &(struct driver_part){BUFFER, 4, 0}, 1);
-    kick(&w, RECEIVE);
+    kick_queue(&w.x, RECEIVE);
     assert_int_equal(virtio_console_receive(w.console, (const u8 *)"ab", 2), 0);
     assert_true(get(&w.x, w.x.common + STATUS, 1) & NEEDS_RESET);
     assert_int_equal(w.x.lines, 1);
@@ -277,13 +265,13 @@ static void the_size(void **state)
     init(&w, false);
     virtio_console_resize(w.console, 100, 30);
     assert_int_equal(get(&w.x, w.x.config, 4), 30 << 16 | 100);
-    start(&w, TRANSMIT, 1u << F_SIZE);
+    restart_driver_on(&w.x, 1u << F_SIZE, TRANSMIT);
     assert_false(has_changed(&w));
     put(&w, "$", 0);
-    kick(&w, TRANSMIT); /* the first bytes: now the driver listens */
+    kick_queue(&w.x, TRANSMIT); /* the first bytes: now the driver listens */
     assert_true(has_changed(&w));
     put(&w, "$", 0);
-    kick(&w, TRANSMIT);
+    kick_queue(&w.x, TRANSMIT);
     assert_false(has_changed(&w));
     virtio_console_resize(w.console, 100, 30);
     assert_false(has_changed(&w));
@@ -291,10 +279,10 @@ static void the_size(void **state)
     assert_true(has_changed(&w));
     assert_int_equal(get(&w.x, w.x.config, 4), 50 << 16 | 80);
 
-    start(&w, TRANSMIT, 0); /* who does not want to know is not told */
+    restart_driver_on(&w.x, 0, TRANSMIT); /* who does not want to know is not told */
     virtio_console_resize(w.console, 81, 50);
     put(&w, "$", 0);
-    kick(&w, TRANSMIT);
+    kick_queue(&w.x, TRANSMIT);
     assert_false(has_changed(&w));
     done(&w);
 }
@@ -306,7 +294,7 @@ static void emergency_writes(void **state)
     (void)state;
     init(&w, false);
     set(&w.x, w.x.config + 8, 4, 'o'); /* before there is a driver */
-    start(&w, TRANSMIT, 0);
+    restart_driver_on(&w.x, 0, TRANSMIT);
     set(&w.x, w.x.config + 8, 1, 'h');
     set(&w.x, w.x.config + 0, 4, 0x00ff00ff); /* the rest is read-only */
     set(&w.x, w.x.config + 4, 4, 5);
@@ -329,9 +317,9 @@ static void connected_to_nothing(void **state)
     fixture_init(&w.x, false);
     assert_int_equal(virtio_console_create(pci_host_bus(w.x.host), &config, &w.console), 0);
     fixture_found(&w.x, w.console);
-    start(&w, TRANSMIT, 0);
+    restart_driver_on(&w.x, 0, TRANSMIT);
     put(&w, "hello", 0);
-    kick(&w, TRANSMIT);
+    kick_queue(&w.x, TRANSMIT);
     assert_int_equal(count_used(&w, &bytes), 1);
     done(&w);
 }

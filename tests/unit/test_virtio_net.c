@@ -146,7 +146,7 @@ static void transmit(struct world *w, const u8 *header, const u8 *frame, size_t 
         parts[count++] = (struct driver_part){BUFFER + at, left < part ? (u32)left : part, 0};
     }
     driver_add_indirect(&w->x.d, 0, parts, count);
-    set(&w->x, w->x.notify + 4 * TRANSMIT, 2, TRANSMIT);
+    kick_queue(&w->x, TRANSMIT);
     assert_true(driver_take(&w->x.d, &id, &length));
     assert_int_equal(length, 0);
 }
@@ -317,8 +317,7 @@ static void drops_what_is_no_long_segment(void **state)
     assert_int_equal(w.x.lines, 0);
 
     /* What was not negotiated. */
-    fixture_forget(&w.x);
-    start_driver_on(&w.x, 1ull << VIRTIO_F_INDIRECT_DESC, TRANSMIT);
+    restart_driver_on(&w.x, 1ull << VIRTIO_F_INDIRECT_DESC, TRANSMIT);
     size = make_tcp(frame, false, 30);
     header_init(header, NEEDS_CSUM, TCP4, 1448, 0, 0);
     transmit(&w, header, frame, size, 4096);
@@ -337,8 +336,7 @@ static void needs_a_header_and_an_end(void **state)
     (void)state;
     init(&w, false);
     for (unsigned i = 0; i < 3; i++) {
-        fixture_forget(&w.x);
-        start_driver_on(&w.x, 1ull << VIRTIO_F_INDIRECT_DESC, TRANSMIT);
+        restart_driver_on(&w.x, 1ull << VIRTIO_F_INDIRECT_DESC, TRANSMIT);
         if (i == 0) {
             driver_add(&w.x.d, &(struct driver_part){BUFFER, HEADER - 1, 0}, 1);
         } else if (i == 1) {
@@ -349,7 +347,7 @@ static void needs_a_header_and_an_end(void **state)
             }
             driver_add_indirect(&w.x.d, 0, parts, ARRAY_SIZE(parts));
         }
-        set(&w.x, w.x.notify + 4 * TRANSMIT, 2, TRANSMIT);
+        kick_queue(&w.x, TRANSMIT);
         assert_true(get(&w.x, w.x.common + STATUS, 1) & NEEDS_RESET);
         assert_int_equal(w.x.lines, i + 1);
         assert_int_equal(w.sent, 0);
@@ -497,7 +495,7 @@ static u8 control(struct world *w, const void *bytes, u32 size)
     memcpy(driver_at(&w->x.d, BUFFER), bytes, size);
     *driver_at(&w->x.d, BUFFER + 0x1000) = 0xee;
     driver_add(&w->x.d, parts, 2);
-    set(&w->x, w->x.notify + 4 * CONTROL, 2, CONTROL);
+    kick_queue(&w->x, CONTROL);
     check_used(w, 1);
     return *driver_at(&w->x.d, BUFFER + 0x1000);
 }
@@ -521,7 +519,7 @@ static void takes_commands(void **state)
     assert_int_equal(control(&w, "\xff\xff", 2), 1);
     assert_int_equal(control(&w, "\0", 1), 1);
     driver_add(&w.x.d, &(struct driver_part){BUFFER, 3, 0}, 1);
-    set(&w.x, w.x.notify + 4 * CONTROL, 2, CONTROL);
+    kick_queue(&w.x, CONTROL);
     assert_true(get(&w.x, w.x.common + STATUS, 1) & NEEDS_RESET);
     set(&w.x, w.x.common + STATUS, 1, 0);
     assert_int_equal(get(&w.x, w.x.config, 4), 0x01005452);

@@ -238,7 +238,7 @@ static void send_as(struct world *w, struct packet packet, u32 has)
                (struct driver_part[]){{TX_PACKET, sizeof(packet), 0},
                                       {TX_PACKET + sizeof(packet), has, 0}},
                has ? 2 : 1);
-    set(&w->x, w->x.notify + 4, 2, 1);
+    kick_queue(&w->x, 1);
     if (driver_take(&w->tx, &id, &length)) {
         assert_int_equal(length, 0);
     }
@@ -625,7 +625,7 @@ static void broken_packets_need_a_reset(void **state)
             send_as(&w, packet, 10);
         } else { /* a head in pieces, and not whole */
             driver_add(&w.tx, &(struct driver_part){TX_PACKET, 43, 0}, 1);
-            set(&w.x, w.x.notify + 4, 2, 1);
+            kick_queue(&w.x, 1);
         }
         assert_true(get(&w.x, w.x.common + STATUS, 1) & NEEDS_RESET);
         assert_int_equal(w.x.lines, 1);
@@ -698,7 +698,7 @@ static void answers_are_bounded(void **state)
         struct packet packet = packet_of(sent, 80, RW);
         memcpy(driver_at(&w.x.d, TX_PACKET), &packet, sizeof(packet));
         driver_add(&w.tx, &(struct driver_part){TX_PACKET, sizeof(packet), 0}, 1);
-        set(&w.x, w.x.notify + 4, 2, 1);
+        kick_queue(&w.x, 1);
         if (!driver_take(&w.tx, &id, &length)) {
             break;
         }
@@ -727,7 +727,7 @@ static void a_restored_guest_hears_of_it(void **state)
     events.mem.base = w.x.d.mem.base + EVENT_AT;
     memset(driver_at(&w.x.d, EVENT), 0xee, 8);
     driver_add(&events, &(struct driver_part){EVENT, 8, VIRTQ_WRITE}, 1);
-    set(&w.x, w.x.notify + 8, 2, 2);
+    kick_queue(&w.x, 2);
     connect_guest(&w);
     assert_false(driver_take(&events, &id, &length)); /* nothing has happened yet */
     assert_true(device_has_state(w.vsock));
@@ -738,7 +738,7 @@ static void a_restored_guest_hears_of_it(void **state)
     memcpy(&event, driver_at(&w.x.d, EVENT), 4);
     assert_int_equal(event, 0);
     driver_add(&events, &(struct driver_part){EVENT, 8, VIRTQ_WRITE}, 1);
-    set(&w.x, w.x.notify + 8, 2, 2);
+    kick_queue(&w.x, 2);
     assert_false(driver_take(&events, &id, &length)); /* once */
     done(&w);
 }

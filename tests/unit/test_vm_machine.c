@@ -99,10 +99,6 @@ static void test_triple_fault(void **state)
 
 static const u8 endless[] = {0x40, 0xeb, 0xfd}; /* inc eax; jmp back */
 
-#define COUNTER_AT 0x2000
-static const u8 counting[] = {0xff, 0x05, 0x00, 0x20, 0x00, 0x00, /* incl COUNTER_AT */
-                              0xeb, 0xf8};                        /* jmp back */
-
 static void *stop_later(void *machine)
 {
     usleep(50000);
@@ -110,23 +106,9 @@ static void *stop_later(void *machine)
     return NULL;
 }
 
-/* However long the vCPU may take to come to its turn. */
-static void *stop_when_counted(void *machine)
-{
-    struct ringer *m = machine;
-    const void *at = mem_ptr(&m->vm->mem, COUNTER_AT);
-    const _Atomic u32 *counter = at;
-    u32 before = *counter;
-
-    while (*counter == before) {
-        usleep(1000);
-    }
-    ringer_stop(m);
-    return NULL;
-}
-
 static void test_stop_and_run_again(void **state)
 {
+    static const u8 counting[] = CODE_COUNTING;
     struct ringer_config config = small_config();
     struct ringer *m = machine_with_code(&config, counting, sizeof(counting));
     u64 before = 0;

@@ -147,6 +147,18 @@ static inline void fixture_forget(struct fixture *w)
     memset(driver_at(&w->d, DRIVER_RING), 0, DRIVER_DATA - DRIVER_RING);
 }
 
+/* Its one ring is now that of a queue of the test's choice. */
+static inline void restart_driver_on(struct fixture *w, u64 features, unsigned queue)
+{
+    fixture_forget(w);
+    start_driver_on(w, features, queue);
+}
+
+static inline void kick_queue(struct fixture *w, unsigned queue)
+{
+    set(w, w->notify + 4 * queue, 2, queue);
+}
+
 /* The device has been destroyed by now. */
 static inline void fixture_done(struct fixture *w)
 {

@@ -9,6 +9,7 @@
 
 #include <ringer/ringer.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vm/machine.h"
 
@@ -58,6 +59,29 @@ static inline struct ringer_config small_config(void)
     config.memory_bytes = 32ull << 20;
     config.debug_exit = true;
     return config;
+}
+
+/* A guest that counts in memory, without end. */
+#define COUNTER_AT 0x2000
+#define CODE_COUNTING                                         \
+    {                                                         \
+        0xff, 0x05, 0x00, 0x20, 0x00, 0x00, /* incl 0x2000 */ \
+            0xeb, 0xf8,                     /* jmp back */    \
+    }
+
+/* Stop it once it has counted on, however long its vCPU may take to come to its turn. */
+static inline void *stop_when_counted(void *machine)
+{
+    struct ringer *m = machine;
+    const void *at = mem_ptr(&m->vm->mem, COUNTER_AT);
+    const _Atomic u32 *counter = at;
+    u32 before = *counter;
+
+    while (*counter == before) {
+        usleep(1000);
+    }
+    ringer_stop(m);
+    return NULL;
 }
 
 /* out 0xf4, al */
